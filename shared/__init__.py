@@ -1,0 +1,1 @@
+"""What the services share: the contract, the broker, the tables and the identities."""

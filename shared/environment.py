@@ -1,0 +1,57 @@
+"""Settings from the environment: every missing or bad variable is named in one error."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from shared.errors import ConfigurationError
+
+
+class Environment:
+    """Reads variables, collects what is wrong with them, and says it all at once on `check()`."""
+
+    def __init__(self, variables: Mapping[str, str]) -> None:
+        self._variables = variables
+        self._problems: list[str] = []
+
+    def text(self, name: str, default: str | None = None) -> str:
+        """The variable, or the content of the file that NAME_FILE names (without its last newline); "" when missing."""
+        value = self._variables.get(name)
+        if value:
+            return value
+        path = self._variables.get(f"{name}_FILE")
+        if path:
+            try:
+                return Path(path).read_text(encoding="utf-8").rstrip("\n")
+            except (OSError, UnicodeDecodeError) as exc:
+                self._problems.append(f"{name}_FILE names {path}, which cannot be read: {exc}")
+                return ""
+        if default is None:
+            self._problems.append(f"{name} is not set (or {name}_FILE, a file that holds it)")
+            return ""
+        return default
+
+    def number(self, name: str, default: float, *, least: float = 0) -> float:
+        """A number that is not below `least`."""
+        return self._parsed(name, default, float, least)
+
+    def integer(self, name: str, default: int, *, least: int = 0) -> int:
+        """A whole number that is not below `least`."""
+        return int(self._parsed(name, default, int, least))
+
+    def _parsed(self, name: str, default: float, parse: Callable[[str], float], least: float) -> float:
+        text = self.text(name, "")
+        if not text:
+            return default
+        try:
+            value = parse(text)
+        except ValueError:
+            self._problems.append(f"{name} is {text!r}, which is not a {'whole ' if parse is int else ''}number")
+            return default
+        if value < least:
+            self._problems.append(f"{name} is {text}; it is at least {least}")
+        return value
+
+    def check(self) -> None:
+        """Raises ConfigurationError that names every problem met so far."""
+        if self._problems:
+            raise ConfigurationError("\n".join(self._problems))

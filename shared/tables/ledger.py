@@ -1,0 +1,187 @@
+"""The ledger's tables: what was reported, what it comes to for each address, and what senders are still to be told."""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Sequence,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+)
+
+from .metadata import UtcDateTime, metadata
+
+address_version: Final = Sequence("address_version", metadata=metadata)
+"""PostgreSQL only; SQLite counts in `projection.last_version`."""
+
+raw: Final = Table(
+    "raw",
+    metadata,
+    Column("raw_id", String(64), primary_key=True),
+    Column("received_at", UtcDateTime, nullable=False, comment="the least ever delivered"),
+    Column("kind", String(32), nullable=False),
+    Column("verdict", String(16), nullable=False),
+    Column("classifier_version", Integer, nullable=False),
+    Column("judged_at", UtcDateTime, nullable=False),
+    Column("list_id", String(64)),
+    Column("account", String(255)),
+    Column("publisher_id", String(255)),
+    Column("campaign", String(255)),
+    Column("reporting_mta", String(255)),
+    Column("truncated", Boolean, nullable=False),
+    comment="what became of every mail that was judged, also when it was no bounce",
+)
+
+raw_run: Final = Table(
+    "raw_run",
+    metadata,
+    Column("raw_id", String(64), ForeignKey("raw.raw_id"), primary_key=True),
+    Column("run_id", String(64), primary_key=True, comment="empty: it came without a run"),
+    Column("recorded_at", UtcDateTime, nullable=False),
+    Index("ix_raw_run_run_id", "run_id"),
+    comment="the runs that delivered a mail",
+)
+
+report: Final = Table(
+    "report",
+    metadata,
+    Column("raw_id", String(64), ForeignKey("raw.raw_id"), primary_key=True),
+    Column("recipient", String(320), primary_key=True, comment="normalised; empty when nobody can tell"),
+    Column("event_id", String(64), nullable=False),
+    Column("tier", SmallInteger, nullable=False),
+    Column("severity", SmallInteger, nullable=False, comment="fold.Severity"),
+    Column("verdict", String(16), nullable=False),
+    Column("reason", String(64)),
+    Column("fault", String(16)),
+    Column("action", String(64)),
+    Column("status", String(16)),
+    Column("reply_code", String(3)),
+    Column("diagnostic_code", Text),
+    Column("final_recipient", String(1024)),
+    Column("remote_mta", String(255)),
+    Column("rule", String(255), nullable=False),
+    Column("evidence", Text, nullable=False),
+    Index("ix_report_recipient", "recipient"),
+    comment="the facts: what one mail says of one recipient",
+)
+
+address: Final = Table(
+    "address",
+    metadata,
+    Column("recipient", String(320), primary_key=True),
+    Column("state", String(16), nullable=False, comment="policy.State"),
+    Column("soft", Integer, nullable=False, comment="failed sends that count as soft"),
+    Column("hard", Boolean, nullable=False),
+    Column("reason", String(64)),
+    Column("since", UtcDateTime),
+    Column("event_id", String(64), comment="the failed send that decided"),
+    Column("version", BigInteger, nullable=False),
+    Column("changed_at", UtcDateTime, nullable=False),
+    Index("ix_address_version", "version"),
+    comment="the fold of an address's events by the policy",
+)
+
+mark: Final = Table(
+    "mark",
+    metadata,
+    Column("recipient", String(320), primary_key=True),
+    Column("made_at", UtcDateTime, primary_key=True),
+    Column("state", String(16), nullable=False, comment="suppressed or released"),
+    Column("why", Text, nullable=False),
+    Column("who", String(255), nullable=False),
+    comment="suppressed or released by hand; the latest wins",
+)
+
+hold: Final = Table(
+    "hold",
+    metadata,
+    Column("run_id", String(64), primary_key=True),
+    Column("state", String(16), nullable=False, comment="held, applied or dropped"),
+    Column("held_at", UtcDateTime, nullable=False),
+    Column("decided_at", UtcDateTime),
+    comment="runs that wait for a person, or did",
+)
+
+policy: Final = Table(
+    "policy",
+    metadata,
+    Column("version", Integer, primary_key=True),
+    Column("soft_limit", Integer, nullable=False),
+    Column("complaint_suppresses", Boolean, nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    comment="the greatest version is in force",
+)
+
+projection: Final = Table(
+    "projection",
+    metadata,
+    Column("id", Integer, primary_key=True, autoincrement=False, comment="always 1"),
+    Column("epoch", BigInteger, nullable=False, comment="of the Redis projection; a rebuild begins a new one"),
+    Column("last_version", BigInteger, nullable=False, comment="SQLite's stand-in for the sequence"),
+)
+
+outbox: Final = Table(
+    "outbox",
+    metadata,
+    Column("recipient", String(320), primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("event", String(16), comment="suppressed or released, when senders must be told"),
+    Column("made_at", UtcDateTime, nullable=False),
+    comment="changes that Redis or the broker may not have yet",
+)
+
+archive: Final = Table(
+    "archive",
+    metadata,
+    Column("raw_id", String(64), primary_key=True),
+    Column("archived_at", UtcDateTime, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("truncated", Boolean, nullable=False),
+    Column("body", LargeBinary, comment="zlib; empty once purged"),
+    Index("ix_archive_archived_at", "archived_at"),
+    comment="the mails themselves, kept for a set number of days",
+)
+
+dead_letter: Final = Table(
+    "dead_letter",
+    metadata,
+    Column("letter_id", String(64), primary_key=True),
+    Column("queue", String(64), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("state", String(16), nullable=False, comment="dead, replayed or discarded"),
+    Column("attempts", Integer, nullable=False),
+    Column("first_failed_at", UtcDateTime, nullable=False),
+    Column("last_failed_at", UtcDateTime, nullable=False),
+    Column("settled_at", UtcDateTime, comment="when it was replayed or discarded"),
+    Column("raw_id", String(64), comment="when the mail could be told"),
+    Column("run_id", String(64)),
+    Column("content_type", String(255), nullable=False),
+    Column("type", String(255), nullable=False),
+    Column("message_id", String(255)),
+    Column("headers", Text, nullable=False, comment="JSON"),
+    Column("sent_at", UtcDateTime, comment="the AMQP timestamp"),
+    Column("body", LargeBinary, nullable=False),
+    Index("ix_dead_letter_state_queue", "state", "queue"),
+    Index("ix_dead_letter_raw_id", "raw_id"),
+    comment="what could not be handled",
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("who", String(255), nullable=False),
+    Column("what", String(64), nullable=False),
+    Column("subject", String(320), nullable=False),
+    Column("why", Text, nullable=False),
+    comment="who changed what by hand",
+)
