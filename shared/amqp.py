@@ -1,0 +1,140 @@
+"""A connection to RabbitMQ through kombu, and the way between our messages and AMQP's."""
+
+import contextlib
+import ssl
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import amqp
+from kombu import Connection
+from kombu.exceptions import KombuError
+
+from shared.bus import BrokerUnreachable, HeaderValue, Message
+from shared.errors import ConfigurationError
+from shared.topology import EXCHANGES, QUEUES
+
+HEARTBEAT_S: Final = 20
+CONNECT_TIMEOUT_S: Final = 10
+IO_TIMEOUT_S: Final = 30
+"""A frozen broker would hang a read or a write for ever; py-amqp has no limit of its own."""
+
+RECOVERABLE: Final = (amqp.AMQPError, KombuError, OSError)
+"""What a lost, refused or broken connection or channel raises."""
+
+_PERSISTENT: Final = 2
+
+
+def open_connection(url: str) -> Connection:
+    """A connection that beats and times out, with every exchange and queue of the topology declared.
+
+    Raises BrokerUnreachable when there is no broker, ConfigurationError when it refuses us for good.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("amqp", "amqps"):
+        raise ConfigurationError(f"MAILROOM_AMQP_URL has to begin with amqp:// or amqps://, not {parts.scheme!r}")
+    connection = Connection(
+        url,
+        heartbeat=HEARTBEAT_S,
+        connect_timeout=CONNECT_TIMEOUT_S,
+        ssl={"cert_reqs": ssl.CERT_REQUIRED, "server_hostname": parts.hostname} if parts.scheme == "amqps" else False,
+        transport_options={"read_timeout": IO_TIMEOUT_S, "write_timeout": IO_TIMEOUT_S},
+    )
+    where = f"{parts.hostname}:{connection.port or 5672}"
+    try:
+        connection.connect()
+        declare_topology(connection)
+    except amqp.AccessRefused as exc:
+        connection.release()
+        raise ConfigurationError(f"RabbitMQ at {where} refused the login or a declaration: {exc}") from exc
+    except amqp.PreconditionFailed as exc:
+        connection.release()
+        raise ConfigurationError(
+            f"RabbitMQ at {where} has a queue or exchange of ours with other arguments: {exc}. "
+            "Empty it, delete it, and start again"
+        ) from exc
+    except RECOVERABLE as exc:
+        connection.release()
+        raise BrokerUnreachable(f"RabbitMQ at {where} does not answer: {exc}") from exc
+    return connection
+
+
+def close_connection(connection: Connection) -> None:
+    """Say goodbye; a broker that does not answer is left."""
+    try:
+        connection.release()
+    except RECOVERABLE:
+        drop_connection(connection)
+
+
+def drop_connection(connection: Connection) -> None:
+    """Let go of a connection that may be dead already, without a word to the other side."""
+    with contextlib.suppress(*RECOVERABLE):
+        connection.collect()
+
+
+def declare_topology(connection: Connection) -> None:
+    """Declare every exchange and queue; what is there already stays as it is."""
+    version = str(connection.connection.server_properties.get("version", "3"))
+    broker_major = int(version.split(".")[0])
+    channel = connection.channel()
+    for name, kind in EXCHANGES:
+        channel.exchange_declare(name, kind, durable=True, auto_delete=False)
+    for queue in QUEUES:
+        channel.queue_declare(queue.name, durable=True, auto_delete=False, arguments=queue.arguments(broker_major))
+        channel.queue_bind(queue.name, queue.exchange, queue.routing_key)
+    channel.close()
+
+
+def to_amqp(message: Message) -> Any:
+    """A persistent message of py-amqp."""
+    properties: dict[str, Any] = {
+        "content_type": message.content_type,
+        "delivery_mode": _PERSISTENT,
+        "application_headers": {name: value for name, value in message.headers.items() if value is not None},
+    }
+    if message.type:
+        properties["type"] = message.type
+    if message.message_id:
+        properties["message_id"] = message.message_id
+    if message.timestamp:
+        properties["timestamp"] = int(message.timestamp.timestamp())
+    return amqp.Message(message.body, **properties)
+
+
+def from_amqp(received: Any) -> Message:
+    """What was delivered, with only such headers as are plain values (x-death is the broker's own business)."""
+    properties: Mapping[str, Any] = received.properties
+    body = received.body
+    return Message(
+        exchange=received.delivery_info["exchange"],
+        routing_key=received.delivery_info["routing_key"],
+        body=body.encode("utf-8", "surrogatepass") if isinstance(body, str) else bytes(body),
+        content_type=str(properties.get("content_type", "")),
+        type=str(properties.get("type", "")),
+        headers={**_plain(properties.get("application_headers") or {})},
+        message_id=str(properties["message_id"])[:255] if properties.get("message_id") else None,
+        timestamp=_instant(properties.get("timestamp")),
+    )
+
+
+def _plain(headers: Mapping[str, Any]) -> dict[str, HeaderValue]:
+    plain: dict[str, HeaderValue] = {}
+    for name, value in headers.items():
+        if isinstance(value, datetime):  # an AMQP timestamp, which the contract has as RFC 3339
+            plain[name] = value.replace(tzinfo=UTC).isoformat()
+        elif isinstance(value, str | int | bool | float):
+            plain[name] = value
+        elif name == "x-death" and isinstance(value, list) and value and isinstance(value[0], dict):
+            plain["x-mailroom-death"] = f"{value[0].get('reason', 'unknown')} in {value[0].get('queue', 'unknown')}"
+    return plain
+
+
+def _instant(seconds: Any) -> datetime | None:
+    if isinstance(seconds, datetime):
+        return seconds.replace(tzinfo=UTC)
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC) if seconds else None
+    except (ValueError, OverflowError, OSError, TypeError):
+        return None

@@ -1,0 +1,77 @@
+"""The bus on RabbitMQ: quorum queues, confirmed publishes, batches that are acked after their work."""
+
+import threading
+from collections.abc import Callable, Iterable
+
+from shared.bus import BatchLimits, Handler, Message
+from shared.consumer import Consumer
+from shared.publisher import PATIENCE_S, ConfirmingPublisher
+
+
+class BrokerBus:
+    """One connection for publishing and one for each queue that is consumed; all of them reconnect."""
+
+    def __init__(self, url: str, *, patience_s: float = PATIENCE_S) -> None:
+        self._url = url
+        self._publisher = ConfirmingPublisher(url, patience_s)
+        self._consumers: list[Consumer] = []
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        """Return when the broker has confirmed every message. Safe to call from any thread."""
+        self._publisher.publish(messages)
+
+    def subscribe(
+        self,
+        queue: str,
+        handler: Handler,
+        limits: BatchLimits = BatchLimits(),  # noqa: B008 (frozen)
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Feed the queue to the handler, in a thread of its own, once `run` is called and while `is_ready`."""
+        self._consumers.append(
+            Consumer(
+                self._url,
+                queue,
+                handler,
+                self._publisher,
+                limits=limits,
+                is_ready=is_ready,
+                beat=self._publisher.beat,
+            )
+        )
+
+    def run(self, stop: threading.Event) -> None:
+        """Consume every subscribed queue until `stop`. Raises the first error that no waiting can mend."""
+        failures: list[BaseException] = []
+
+        def consume(consumer: Consumer) -> None:
+            try:
+                consumer.run(stop)
+            except BaseException as exc:  # noqa: BLE001 (raised again by run)
+                failures.append(exc)
+                stop.set()  # the others finish what they have in hand; then the process ends for its supervisor
+
+        threads = [
+            threading.Thread(target=consume, args=(consumer,), name=f"consumer of {consumer.queue_name}")
+            for consumer in self._consumers
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        if failures:
+            raise failures[0]
+
+    @property
+    def is_consuming(self) -> bool:
+        """Every queue is being fed to its handler right now."""
+        return all(consumer.is_consuming for consumer in self._consumers)
+
+    def flush(self) -> None:
+        """Close the batches that are open now."""
+        for consumer in self._consumers:
+            consumer.flush()
+
+    def close(self) -> None:
+        """Say goodbye to the broker."""
+        self._publisher.close()

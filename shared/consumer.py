@@ -1,0 +1,226 @@
+"""Consuming one queue of RabbitMQ: batches go to a handler in a thread of its own, acks follow its work.
+
+The thread that owns the connection never waits for a handler, so it keeps beating while a database or a mail server
+is slow. An ack goes to the channel that delivered; when that is gone, the broker delivers again.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import structlog
+from kombu import Connection
+
+from shared.amqp import RECOVERABLE, close_connection, drop_connection, from_amqp, open_connection
+from shared.bus import BatchLimits, BrokerUnreachable, Delivery, Handler, Publisher, dead_letter, settle
+from shared.errors import Transient
+
+PREFETCH_BATCHES: Final = 3
+"""One at the handler, one ready, one arriving."""
+GIVE_BACK_AFTER_S: Final = 60.0
+_TICK_S: Final = 0.02
+_IDLE_TICK_S: Final = 0.25
+_BEAT_EVERY_S: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Batch:
+    deliveries: list[Delivery] = field(default_factory=list)
+    last_tag: int = 0
+    size_bytes: int = 0
+
+
+class Consumer:
+    """Feeds one queue to one handler until told to stop."""
+
+    def __init__(
+        self,
+        url: str,
+        queue_name: str,
+        handler: Handler,
+        publisher: Publisher,
+        *,
+        limits: BatchLimits,
+        is_ready: Callable[[], bool],
+        beat: Callable[[], None],
+        give_back_after_s: float = GIVE_BACK_AFTER_S,
+    ) -> None:
+        self.queue_name = queue_name
+        self.limits = limits
+        self.beat = beat
+        self.flushing = threading.Event()
+        self._url = url
+        self._handler = handler
+        self._publisher = publisher
+        self._is_ready = is_ready
+        self._give_back_after_s = give_back_after_s
+        self.is_consuming = False
+        """For a readiness check: connected, and fed by the broker."""
+
+    def flush(self) -> None:
+        """Close the batch that is open now."""
+        self.flushing.set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Consume until `stop`, reconnecting for ever; what is in flight when it is set is finished and acked."""
+        pause_s = 0.1
+        while not stop.is_set():
+            if not self._is_ready():
+                stop.wait(1.0)
+                continue
+            try:
+                session = _Session(self, open_connection(self._url))
+            except BrokerUnreachable as exc:
+                log.warning("broker_unreachable", queue=self.queue_name, cause=str(exc))
+                stop.wait(pause_s)
+                pause_s = min(pause_s * 2, 5.0)
+                continue
+            pause_s = 0.1
+            try:
+                self.is_consuming = True
+                session.run(stop)
+            finally:
+                self.is_consuming = False
+
+    def handle(self, batch: Sequence[Delivery], stopping: threading.Event) -> None:
+        """Run the handler until it succeeds and set aside what it rejects. Raises Transient when a server stays away."""
+        give_up_at = time.monotonic() + self._give_back_after_s
+        pause_s = 0.1
+        while True:
+            try:
+                rejections = settle(self._handler, batch)
+                if rejections:
+                    now = datetime.now(UTC)
+                    self._publisher.publish([dead_letter(rejection, now) for rejection in rejections])
+                    log.warning(
+                        "dead_lettered", queue=self.queue_name, messages=len(rejections), first=rejections[0].reason
+                    )
+                return
+            except Transient as exc:
+                if stopping.is_set() or time.monotonic() >= give_up_at:
+                    raise
+                log.warning("batch_retried", queue=self.queue_name, messages=len(batch), cause=str(exc))
+                stopping.wait(pause_s)
+                pause_s = min(pause_s * 2, 5.0)
+
+
+class _Session:
+    """One connection's life: what it delivered is settled on its channel, or not at all."""
+
+    def __init__(self, consumer: Consumer, connection: Connection) -> None:
+        self._consumer = consumer
+        self._connection = connection
+        self._open = _Batch()
+        self._arrived_at = 0.0
+        self._work: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[_Batch, Exception | None]] = queue.SimpleQueue()
+        self._in_work = 0
+        self._ending = threading.Event()
+
+    def run(self, stop: threading.Event) -> None:
+        """Until `stop`, a lost connection, or a batch to give back. Raises what a handler should never raise."""
+        name = self._consumer.queue_name
+        worker = threading.Thread(target=self._work_off, name=f"handler of {name}")
+        worker.start()
+        try:
+            self._consume(stop)
+        except RECOVERABLE as exc:
+            log.warning("consumer_disconnected", queue=name, cause=str(exc))
+            drop_connection(self._connection)
+        except Transient as exc:
+            log.warning("batch_given_back", queue=name, cause=str(exc))
+            close_connection(self._connection)
+        else:
+            close_connection(self._connection)
+        finally:
+            self._end()
+            worker.join()
+
+    def _end(self) -> None:
+        """No further batch is begun; those that wait come again, for their deliveries end with the channel."""
+        self._ending.set()
+        self._work.put(None)
+
+    def _consume(self, stop: threading.Event) -> None:
+        channel = self._connection.channel()
+        channel.auto_decode = False
+        channel.basic_qos(0, min(self._consumer.limits.messages * PREFETCH_BATCHES, 65535), False)
+        tag = channel.basic_consume(self._consumer.queue_name, callback=self._receive)
+        beat_at = 0.0
+        while not stop.is_set():
+            is_busy = bool(self._in_work or self._open.deliveries)
+            try:
+                self._connection.drain_events(timeout=_TICK_S if is_busy else _IDLE_TICK_S)
+            except TimeoutError:
+                self._close_batch_when_quiet()
+            if self._consumer.flushing.is_set():
+                self._consumer.flushing.clear()
+                self._hand_over()
+            self._settle(channel)
+            if time.monotonic() >= beat_at:
+                beat_at = time.monotonic() + _BEAT_EVERY_S
+                self._connection.heartbeat_check()
+                self._consumer.beat()
+        channel.basic_cancel(tag)
+        self._end()
+        while self._in_work:
+            self._settle(channel, timeout_s=_TICK_S)
+            self._connection.heartbeat_check()
+
+    def _receive(self, received: Any) -> None:
+        message = from_amqp(received)
+        is_again = bool(received.delivery_info["redelivered"])
+        self._open.deliveries.append(Delivery(message, self._consumer.queue_name, is_again))
+        self._open.last_tag = received.delivery_tag
+        self._open.size_bytes += len(message.body)
+        self._arrived_at = time.monotonic()
+        limits = self._consumer.limits
+        if len(self._open.deliveries) >= limits.messages or self._open.size_bytes >= limits.size_bytes:
+            self._hand_over()
+
+    def _close_batch_when_quiet(self) -> None:
+        if time.monotonic() - self._arrived_at >= self._consumer.limits.quiet_s:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._open.deliveries:
+            self._work.put(self._open)
+            self._in_work += 1
+            self._open = _Batch()
+
+    def _work_off(self) -> None:
+        while (batch := self._work.get()) is not None:
+            if self._ending.is_set():
+                self._done.put((batch, _NotBegun()))
+                continue
+            try:
+                self._consumer.handle(batch.deliveries, self._ending)
+                self._done.put((batch, None))
+            except Exception as exc:  # noqa: BLE001 (raised again by the session)
+                # Acks go up to a tag, so nothing behind a batch that failed may be acked: it must not be begun either.
+                self._ending.set()
+                self._done.put((batch, exc))
+
+    def _settle(self, channel: Any, timeout_s: float = 0.0) -> None:
+        """Ack what is done, in order. Raises what ended a batch."""
+        while True:
+            try:
+                batch, error = self._done.get(timeout=timeout_s) if timeout_s else self._done.get_nowait()
+            except queue.Empty:
+                return
+            self._in_work -= 1
+            if isinstance(error, _NotBegun):
+                continue
+            if error is not None:
+                raise error
+            channel.basic_ack(batch.last_tag, multiple=True)
+
+
+class _NotBegun(Exception):
+    """The session ended before the batch's turn."""
