@@ -43,12 +43,12 @@ def connect(url: str, *, must_exist: bool = False) -> Engine:
         event.listen(engine, "begin", _begin_immediate)
         return engine
     if backend == "postgresql":
-        timeouts = f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c idle_in_transaction_session_timeout=120000"
+        timeout = f"-c statement_timeout={_STATEMENT_TIMEOUT_MS}"
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             pool_size=4,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "options": timeouts},
+            connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "options": timeout},
         )
     raise ConfigurationError(f"MAILROOM_DATABASE_URL names {backend!r}; supported are sqlite and postgresql")
 

@@ -1,0 +1,130 @@
+"""Judging mails in a child process with bounds on memory and time.
+
+When the child ends in the middle of a batch, a new one takes the mail that it was at alone; only a mail that ends a child
+alone is lethal. No counter of the broker decides: innocents that were prefetched beside it are not its victims.
+"""
+
+import contextlib
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any, Final
+
+import orjson
+import structlog
+
+from services.classifier.child import OUT_OF_MEMORY
+from services.classifier.framing import read_frame, write_frame
+from services.classifier.ports import LethalMail
+
+MEMORY_BYTES: Final = 1024 * 1024 * 1024
+"""Address space, of which a child takes about a quarter before its first mail."""
+MAIL_TIMEOUT_S: Final = 20.0
+"""Far beyond what any mail takes; the longest of the hostile ones takes about a second."""
+
+log = structlog.get_logger(__name__)
+
+
+class _ChildEnded(Exception):
+    pass
+
+
+class Sandbox:
+    """One child, started when it is needed. Used by one thread at a time."""
+
+    def __init__(self, memory_bytes: int = MEMORY_BYTES, mail_timeout_s: float = MAIL_TIMEOUT_S) -> None:
+        self._memory_bytes = memory_bytes
+        self._mail_timeout_s = mail_timeout_s
+        self._child: subprocess.Popen[bytes] | None = None
+        self._lock = threading.Lock()
+
+    def judge(self, raws: Sequence[bytes]) -> list[dict[str, Any] | LethalMail]:
+        """For each mail, in order, its judgement, or why it cannot have one."""
+        with self._lock:
+            judgements: list[dict[str, Any] | LethalMail] = []
+            while len(judgements) < len(raws):
+                try:
+                    self._judge_batch(raws[len(judgements) :], judgements)
+                except _ChildEnded as exc:
+                    log.warning("parser_ended", cause=str(exc))
+                    judgements.append(self._judge_alone(raws[len(judgements)]))
+            return judgements
+
+    def _judge_alone(self, raw: bytes) -> dict[str, Any] | LethalMail:
+        alone: list[dict[str, Any] | LethalMail] = []
+        try:
+            self._judge_batch([raw], alone)
+        except _ChildEnded as exc:
+            return LethalMail(str(exc))
+        return alone[0]
+
+    def _judge_batch(self, raws: Sequence[bytes], judgements: list[dict[str, Any] | LethalMail]) -> None:
+        """Append a judgement for each; raises _ChildEnded with those that came before its end appended."""
+        child = self._running_child()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        try:
+            write_frame(child.stdin, len(raws).to_bytes(4))
+            for raw in raws:
+                write_frame(child.stdin, raw)
+            child.stdin.flush()
+        except (BrokenPipeError, ConnectionResetError):
+            self._end(child)
+            raise _ChildEnded(self._cause(child)) from None
+        with selectors.DefaultSelector() as selector:
+            selector.register(child.stdout, selectors.EVENT_READ)
+            for _ in raws:
+                answer = self._answer(child, selector)
+                judgements.append(orjson.loads(answer))
+
+    def _answer(self, child: subprocess.Popen[bytes], selector: selectors.BaseSelector) -> bytes:
+        assert child.stdout is not None
+        until = time.monotonic() + self._mail_timeout_s
+        while not selector.select(until - time.monotonic()):
+            if time.monotonic() >= until:
+                child.kill()
+                self._end(child)
+                raise _ChildEnded(f"it took more than {self._mail_timeout_s:g} s to parse")
+        answer = read_frame(child.stdout)
+        if answer is None:
+            self._end(child)
+            raise _ChildEnded(self._cause(child))
+        return answer
+
+    def _cause(self, child: subprocess.Popen[bytes]) -> str:
+        if child.returncode in (OUT_OF_MEMORY, -signal.SIGKILL):
+            return f"it needed more than {self._memory_bytes // 2**20} MiB of memory to parse"
+        return f"the parser ended with status {child.returncode}"
+
+    def _running_child(self) -> subprocess.Popen[bytes]:
+        if self._child is None:
+            arguments = [sys.executable, "-m", "services.classifier.child", str(self._memory_bytes)]
+            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+            # unbuffered reads: what is in a buffer of ours, no selector can see
+            self._child = subprocess.Popen(  # noqa: S603 (our own module)
+                arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0
+            )
+        return self._child
+
+    def _end(self, child: subprocess.Popen[bytes]) -> None:
+        self._child = None
+        for stream in (child.stdin, child.stdout):
+            if stream is not None:
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
+        try:
+            child.wait(timeout=5.0)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+    def close(self) -> None:
+        """End the child."""
+        with self._lock:
+            if self._child is not None:
+                self._end(self._child)

@@ -1,0 +1,1 @@
+"""Counts bounces, and keeps the answer that senders ask for: may this address still be mailed?"""

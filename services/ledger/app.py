@@ -1,0 +1,112 @@
+"""The ledger's composition root: settings, adapters, and the three queues that it reads."""
+
+import os
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Self
+
+import structlog
+from sqlalchemy import Engine
+
+from services.ledger.archive_sql import SqlArchive
+from services.ledger.database import answers
+from services.ledger.dead_letters_sql import SqlDeadLetters
+from services.ledger.handler import ArchiveHandler, DeadLetterHandler, VerdictHandler
+from services.ledger.projection_redis import RedisProjection
+from services.ledger.store_sql import SqlVerdictStore
+from services.ledger.upkeep import drain_outbox, rebuild
+from shared import logs
+from shared.broker import BrokerBus
+from shared.bus import BatchLimits, Bus
+from shared.environment import Environment
+from shared.errors import Transient
+from shared.service import run_service, stop_on_signals
+from shared.suppressions import connect_redis
+from shared.tables import connect, require_current
+from shared.topology import LEDGER_ARCHIVE, LEDGER_DEAD, LEDGER_VERDICTS
+
+UPKEEP_EVERY_S: Final = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """From the environment; Redis is optional."""
+
+    amqp_url: str
+    database_url: str
+    redis_url: str
+    batch: int
+    log_level: str
+
+    @classmethod
+    def from_env(cls, variables: Mapping[str, str]) -> Self:
+        """Raises ConfigurationError that names every variable that is missing or wrong."""
+        environment = Environment(variables)
+        settings = cls(
+            amqp_url=environment.text("MAILROOM_AMQP_URL"),
+            database_url=environment.text("MAILROOM_DATABASE_URL"),
+            redis_url=environment.text("MAILROOM_REDIS_URL", ""),
+            batch=environment.integer("MAILROOM_LEDGER_BATCH", 500, least=1),
+            log_level=environment.text("MAILROOM_LOG_LEVEL", "info"),
+        )
+        environment.check()
+        return settings
+
+
+def subscribe(bus: Bus, engine: Engine, projection: RedisProjection | None, batch: int = 500) -> VerdictHandler:
+    """Put the ledger's handlers behind their queues, on whatever bus; the verdicts' handler for the upkeep."""
+
+    def is_ready() -> bool:
+        return answers(engine)
+
+    verdicts = VerdictHandler(SqlVerdictStore(engine), projection, bus)
+    bus.subscribe(LEDGER_VERDICTS.name, verdicts, BatchLimits(batch), is_ready)
+    bus.subscribe(LEDGER_ARCHIVE.name, ArchiveHandler(SqlArchive(engine)), BatchLimits(batch), is_ready)
+    bus.subscribe(LEDGER_DEAD.name, DeadLetterHandler(SqlDeadLetters(engine)), BatchLimits(batch), is_ready)
+    return verdicts
+
+
+def keep_up(engine: Engine, projection: RedisProjection | None, handler: VerdictHandler) -> None:
+    """One round of upkeep: rebuild Redis when it is not the database's equal, send what batches left behind."""
+    try:
+        if projection is not None:
+            rebuild(engine, projection)
+        while drain_outbox(engine, handler):
+            pass
+    except Transient as exc:
+        log.warning("upkeep_postponed", cause=str(exc))
+
+
+def serve() -> None:
+    """Run until told to stop."""
+    settings = Settings.from_env(os.environ)
+    logs.configure("ledger", settings.log_level)
+    engine = connect(settings.database_url)
+    require_current(engine)
+    projection = RedisProjection(connect_redis(settings.redis_url)) if settings.redis_url else None
+    bus = BrokerBus(settings.amqp_url)
+    handler = subscribe(bus, engine, projection, settings.batch)
+    stop = stop_on_signals()
+
+    def upkeep() -> None:
+        while not stop.is_set():
+            keep_up(engine, projection, handler)
+            stop.wait(UPKEEP_EVERY_S)
+
+    thread = threading.Thread(target=upkeep, name="upkeep")
+    thread.start()
+    try:
+        bus.run(stop)
+    finally:
+        stop.set()
+        thread.join()
+        bus.close()
+        engine.dispose()
+
+
+def main() -> int:
+    """The process's exit status."""
+    return run_service("ledger", serve)

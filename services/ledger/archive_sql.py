@@ -1,0 +1,42 @@
+"""The mails themselves, compressed, for as long as a deployment keeps them."""
+
+import zlib
+from collections.abc import Sequence
+
+from sqlalchemy import Engine, select
+
+from services.ledger.database import insert, now_of, transaction
+from services.ledger.ports import ArchivedMail
+from shared.tables.ledger import archive
+
+
+class SqlArchive:
+    """Raises DatabaseUnreachable from every method."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def keep(self, mails: Sequence[ArchivedMail]) -> None:
+        """A mail that is there already stays as it is."""
+        if not mails:
+            return
+        compressed = [(mail, zlib.compress(mail.raw, 6)) for mail in sorted(mails, key=lambda mail: mail.raw_id)]
+        with transaction(self._engine) as connection:
+            now = now_of(connection)
+            rows = [
+                {
+                    "raw_id": mail.raw_id,
+                    "archived_at": now,
+                    "size_bytes": len(mail.raw),
+                    "truncated": mail.truncated,
+                    "body": body,
+                }
+                for mail, body in compressed
+            ]
+            connection.execute(insert(connection, archive).on_conflict_do_nothing(), rows)
+
+    def read(self, raw_id: str) -> bytes | None:
+        """The mail; None when it was never here or has been purged."""
+        with transaction(self._engine, is_reading=True) as connection:
+            body = connection.execute(select(archive.c.body).where(archive.c.raw_id == raw_id)).scalar_one_or_none()
+        return zlib.decompress(body) if body is not None else None

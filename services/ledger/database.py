@@ -1,0 +1,80 @@
+"""What PostgreSQL and SQLite do differently, and what of their errors waiting can mend."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Table, func, select, text, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+
+from shared.tables.ledger import projection
+from shared.tables.schema import DatabaseUnreachable
+
+
+@contextmanager
+def transaction(engine: Engine, *, is_reading: bool = False) -> Iterator[Connection]:
+    """Commits at the end. Raises DatabaseUnreachable when waiting may help: away, locked, out of connections, a deadlock.
+
+    One that only reads does not wait for SQLite's single writer.
+    """
+    if is_reading:
+        engine = engine.execution_options(sqlite_read_only=True)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except (OperationalError, InterfaceError, PoolTimeout) as exc:
+        raise DatabaseUnreachable(f"the database does not answer: {_cause(exc)}") from exc
+    except DBAPIError as exc:
+        if exc.connection_invalidated:
+            raise DatabaseUnreachable(f"the database went away: {_cause(exc)}") from exc
+        raise
+
+
+def _cause(exc: Exception) -> str:
+    origin = getattr(exc, "orig", None) or exc
+    return str(origin).strip().split("\n")[0]
+
+
+def insert(connection: Connection, table: Table) -> Any:
+    """An INSERT that knows ON CONFLICT, in the connection's dialect."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def now_of(connection: Connection) -> datetime:
+    """The database's clock, which all ledgers share; SQLite has this machine's."""
+    if connection.dialect.name == "postgresql":
+        moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
+        return moment.astimezone(UTC)
+    return datetime.now(UTC)
+
+
+def draw_versions(connection: Connection, count: int) -> list[int]:
+    """That many new versions, ascending, greater than any drawn by a transaction that held the same address before."""
+    if connection.dialect.name == "postgresql":
+        drawn = text("SELECT nextval('address_version') FROM generate_series(1, :count)")
+        return sorted(connection.execute(drawn, {"count": count}).scalars())
+    bumped = update(projection).values(last_version=projection.c.last_version + count)
+    last: int = connection.execute(bumped.returning(projection.c.last_version)).scalar_one()
+    return list(range(last - count + 1, last + 1))
+
+
+def last_version(connection: Connection) -> int:
+    """The greatest version drawn so far."""
+    if connection.dialect.name == "postgresql":
+        return int(connection.execute(text("SELECT last_value FROM address_version")).scalar_one())
+    return int(connection.execute(select(projection.c.last_version)).scalar_one())
+
+
+def answers(engine: Engine) -> bool:
+    """Whether the database is there now."""
+    try:
+        with transaction(engine, is_reading=True) as connection:
+            connection.execute(select(1))
+    except DatabaseUnreachable:
+        return False
+    return True

@@ -1,0 +1,96 @@
+"""When an address counts as bounced. The one place for limits, windows, weights and resets."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Final
+
+
+class Severity(IntEnum):
+    """How bad a failed send is; of several reports of one send the worst counts."""
+
+    COMPLAINT = -1
+    """Outside of the order: it says nothing about whether mail arrives."""
+    UNIDENTIFIED = 0
+    DELAYED = 1
+    SOFT = 2
+    HARD = 3
+
+
+class State(StrEnum):
+    """What senders are told: only `ok` may be mailed."""
+
+    OK = "ok"
+    BOUNCED = "bounced"
+    SUPPRESSED = "suppressed"
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The fifth soft bounce counts as hard; a hard bounce counts at once; nothing else suppresses."""
+
+    soft_limit: int = 5
+    complaint_suppresses: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One failed send to one recipient, folded from all its reports."""
+
+    event_id: str
+    severity: Severity
+    at: datetime
+    """When the earliest report of that severity was received."""
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """The latest word of a person on an address."""
+
+    state: str
+    """`suppressed` or `released`."""
+    made_at: datetime
+    released_at: datetime | None
+    """The latest release, whatever came after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What an address has come to."""
+
+    state: State = State.OK
+    soft: int = 0
+    hard: bool = False
+    reason: str | None = None
+    since: datetime | None = None
+    event_id: str | None = None
+
+
+SUPPRESSED_BY_HAND: Final = "suppressed-by-hand"
+COMPLAINT: Final = "complaint"
+
+
+def judge_address(events: Sequence[Event], policy: Policy, mark: Mark | None = None) -> Standing:
+    """What the events come to, in whatever order they are given.
+
+    An event counts when it was reported after the latest release, else for nothing.
+    """
+    released_at = mark.released_at if mark else None
+    counted = sorted(
+        (event for event in events if released_at is None or event.at > released_at), key=lambda e: (e.at, e.event_id)
+    )
+    soft = [event for event in counted if event.severity == Severity.SOFT]
+    hard = [event for event in counted if event.severity == Severity.HARD]
+    deciding = hard[:1] + soft[policy.soft_limit - 1 : policy.soft_limit]
+    if policy.complaint_suppresses:
+        deciding += [event for event in counted if event.severity == Severity.COMPLAINT][:1]
+    if mark is not None and mark.state == State.SUPPRESSED:
+        return Standing(State.SUPPRESSED, len(soft), bool(hard), SUPPRESSED_BY_HAND, mark.made_at)
+    if not deciding:
+        return Standing(soft=len(soft))
+    first = min(deciding, key=lambda event: (event.at, event.event_id))
+    if first.severity == Severity.COMPLAINT:
+        return Standing(State.SUPPRESSED, len(soft), bool(hard), COMPLAINT, first.at, first.event_id)
+    return Standing(State.BOUNCED, len(soft), bool(hard), first.reason, first.at, first.event_id)

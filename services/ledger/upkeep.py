@@ -1,0 +1,113 @@
+"""Keeping Redis equal to the database: noticing that it is not, rebuilding it, and sending what a batch left behind."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Final
+
+import structlog
+from sqlalchemy import Engine, delete, func, select, text, tuple_, update
+
+from services.ledger.database import last_version, now_of, transaction
+from services.ledger.handler import VerdictHandler
+from services.ledger.policy import Standing
+from services.ledger.ports import Change
+from services.ledger.projection_redis import ProjectionState, RedisProjection
+from services.ledger.standings_sql import as_change
+from shared.tables.ledger import address, outbox, projection
+
+_PAGE: Final = 1000
+_DRAIN: Final = 500
+_LEFT_BEHIND_AFTER: Final = timedelta(seconds=5)
+_LOCK_NAME: Final = "mailroom.rebuild"
+
+log = structlog.get_logger(__name__)
+
+
+def needs_rebuild(engine: Engine, redis_projection: RedisProjection) -> bool:
+    """Whether Redis is empty, another process, of another epoch, or ahead of a database that was restored."""
+    return _is_off(engine, redis_projection.state())
+
+
+def _is_off(engine: Engine, state: ProjectionState) -> bool:
+    with transaction(engine, is_reading=True) as connection:
+        epoch = connection.execute(select(projection.c.epoch)).scalar_one()
+        return not state.is_ready or state.epoch != epoch or state.high > last_version(connection)
+
+
+def rebuild(
+    engine: Engine,
+    redis_projection: RedisProjection,
+    *,
+    is_forced: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Fill Redis anew from the database, while traffic runs; how many addresses were written.
+
+    Under a lock of the database and after looking again, so that of many ledgers one does it. `progress` is told how many
+    of how many addresses are done.
+    """
+    with _rebuild_lock(engine) as is_ours:
+        if not is_ours or not (is_forced or needs_rebuild(engine, redis_projection)):
+            return 0
+        while True:
+            written = _fill(engine, redis_projection, progress)
+            if written is not None:
+                log.info("projection_rebuilt", addresses=written)
+                return written
+
+
+def _fill(engine: Engine, redis_projection: RedisProjection, progress: Callable[[int, int], None]) -> int | None:
+    """One attempt; None when another epoch began meanwhile."""
+    state = redis_projection.state()
+    with transaction(engine) as connection:
+        highest = func.max(projection.c.epoch)
+        current: int = connection.execute(select(highest)).scalar_one()
+        epoch = max(current, state.epoch or 0) + 1
+        connection.execute(update(projection).values(epoch=epoch))
+        total: int = connection.execute(select(func.count()).select_from(address)).scalar_one()
+    redis_projection.begin(epoch)
+    written = 0
+    for page in _pages(engine):
+        if not redis_projection.write(epoch, page):
+            return None
+        written += len(page)
+        progress(written, total)
+    return written if redis_projection.finish(epoch) else None
+
+
+def _pages(engine: Engine) -> Iterator[list[Change]]:
+    """Every address that ever changed, each page in a statement of its own, begun after the epoch was committed."""
+    after = ""
+    while True:
+        chosen = select(address).where(address.c.recipient > after, address.c.version > 0)
+        with transaction(engine, is_reading=True) as connection:
+            rows = connection.execute(chosen.order_by(address.c.recipient).limit(_PAGE)).all()
+        if not rows:
+            return
+        yield [as_change(row) for row in rows]
+        after = rows[-1].recipient
+
+
+@contextmanager
+def _rebuild_lock(engine: Engine) -> Iterator[bool]:
+    """Whether the rebuild is ours. On SQLite it always is: there two rebuilds refuse each other's epoch, and go on."""
+    if engine.dialect.name != "postgresql":
+        yield True
+        return
+    with transaction(engine) as connection:
+        taken = text("SELECT pg_try_advisory_xact_lock(hashtext(:name))")
+        yield bool(connection.execute(taken, {"name": _LOCK_NAME}).scalar_one())
+
+
+def drain_outbox(engine: Engine, handler: VerdictHandler) -> int:
+    """Tell again what a batch could not tell; how many changes went. Several ledgers never take the same rows."""
+    with transaction(engine) as connection:
+        left_behind = outbox.c.made_at < now_of(connection) - _LEFT_BEHIND_AFTER
+        waiting = select(outbox).where(left_behind).order_by(outbox.c.version).limit(_DRAIN)
+        rows = connection.execute(waiting.with_for_update(skip_locked=True)).all()
+        if not rows or not handler.tell([Change(row.recipient, row.version, Standing(), row.event) for row in rows]):
+            return 0
+        keys = [(row.recipient, row.version) for row in rows]
+        connection.execute(delete(outbox).where(tuple_(outbox.c.recipient, outbox.c.version).in_(keys)))
+        return len(rows)
