@@ -1,12 +1,11 @@
 """How the sandbox and its child talk: frames of four bytes of length and a payload."""
 
 import struct
-from io import RawIOBase
-from typing import BinaryIO, Final
+from typing import IO, Final
 
 _LENGTH: Final = struct.Struct(">I")
 
-Stream = BinaryIO | RawIOBase
+Stream = IO[bytes]
 """Buffered, or a bare pipe that may take or give less than it was asked for."""
 
 

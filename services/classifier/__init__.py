@@ -1,0 +1,1 @@
+"""Judges raw messages: bytes in, verdict out, with the rule and the words that decided."""

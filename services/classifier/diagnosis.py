@@ -1,0 +1,126 @@
+"""Why it failed: from the reply first, then what the notice says, then the codes."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+import re2
+
+from services.classifier.judgement import Finding
+from services.classifier.reasons import REASONS
+from services.classifier.rulebook import WEAK_PRIORITY, Match, Rulebook, fold
+from services.classifier.status import best_status, find_reply_code, find_status, reason_of_status
+from shared.contract.vocabulary import Fault
+
+SCAN_LIMIT: Final = 8_192
+REPLIES_LIMIT: Final = 8
+
+_REPLY_START: Final = re.compile(
+    r"(?:^|[\s:<\"'(>])(?=[45][0-5]\d[ \-](?!bytes|characters|kb|mb|messages|hours|seconds|minutes|days))",
+    re.IGNORECASE,
+)
+_MAIL_STAGE: Final = re2.compile(
+    r"(after (pipelined )?|in reply to |in response to |did not like our |>>> )(mail from|helo|ehlo)|my name was rejected"
+)
+_DATA_STAGE: Final = re2.compile(r"(after |in reply to |in response to )end of data|>>> data|final data|data closing")
+_STAGED: Final = frozenset({"user-unknown", "suspend", "filtered", "host-unknown"})
+_OCTAL: Final = re.compile(r"(?:\\[0-3][0-7]{2})+")
+
+
+@dataclass(slots=True)
+class Diagnosis:
+    reason: str
+    rule: str
+    evidence: str
+    status: str
+    reply_code: str
+    match: Match | None = None
+
+
+def diagnose(finding: Finding, notice: str, rulebook: Rulebook, reporting_mta: str = "") -> Diagnosis:
+    """The first text that a rule above the vague ones recognises, from the surest to the widest; else codes; else vague.
+
+    Where the report quotes a reply nothing else is asked: servers add their own guesses to it (Sendmail writes "User
+    unknown" below any 550, Courier mentions attachments).
+    """
+    host = f"{finding.remote_mta} {reporting_mta}"
+    diagnostic = unescape(finding.diagnostic)
+    section = finding.section or notice
+    reply_code = find_reply_code(diagnostic)
+    has_reply = bool(reply_code) and len(diagnostic) > 12
+    replies = "" if has_reply else quoted_replies(section)
+    reply_code = reply_code or find_reply_code(replies)
+    texts = [diagnostic] if has_reply else [diagnostic, replies, section, finding.shared]
+    spoken = diagnostic or replies or section
+    status = best_status(finding.status, spoken)
+    weak: Match | None = None
+    first = ""
+    plain_status = reason_of_status(finding.status)
+    for number, text in enumerate(texts):
+        if not text:
+            continue
+        folded = fold(text[:SCAN_LIMIT])
+        first = first or folded
+        match = rulebook.best(folded, host)
+        if match is not None and number >= 2 and plain_status and REASONS[match.rule.reason].fault == Fault.CONTENT:
+            continue  # a company's disclaimer below the notice speaks of viruses and offensive content
+        if match is not None and match.rule.priority > WEAK_PRIORITY:
+            reason = reason_at_stage(match.rule.reason, diagnostic, section)
+            return Diagnosis(reason, match.rule.id, match.words, status, reply_code, match)
+        weak = weak or match
+    # Sendmail makes 5.1.1 of any bare 550: where a reply without an enhanced code is quoted, the field is a guess.
+    codes = (find_status(diagnostic),) if has_reply else (find_status(replies), finding.status, status)
+    for code in dict.fromkeys(codes):
+        reason = reason_at_stage(reason_of_status(code), diagnostic, section)
+        if reason:
+            return Diagnosis(reason, f"status-{code}", code, status, reply_code)
+    if weak is not None:
+        return Diagnosis(weak.rule.reason, weak.rule.id, weak.words, status, reply_code, weak)
+    return Diagnosis("on-hold" if first else "undefined", "no-rule", first[:200], status, reply_code)
+
+
+def find_stage(text: str) -> str:
+    """The SMTP command that was answered: 'mail', 'data' or '' (RCPT, or nobody says)."""
+    lowered = text[:SCAN_LIMIT].lower()
+    if any(word in lowered for word in ("mail from", "helo", "ehlo", "my name")) and _MAIL_STAGE.search(lowered):
+        return "mail"
+    return "data" if "data" in lowered and _DATA_STAGE.search(lowered) else ""
+
+
+def reason_at_stage(reason: str, diagnostic: str, section: str) -> str:
+    """A reply to HELO or MAIL FROM is never about the recipient; an unknown user after DATA is what the trade calls filtered."""
+    if reason not in _STAGED:
+        return reason
+    stage = find_stage(diagnostic) or find_stage(section)
+    if stage == "mail":
+        return "rejected"
+    if stage == "data" and reason == "user-unknown":
+        return "filtered"
+    return reason
+
+
+def quoted_replies(text: str) -> str:
+    """What a notice quotes of SMTP: from each reply code to the end of its paragraph."""
+    pieces: list[str] = []
+    position = 0
+    while len(pieces) < REPLIES_LIMIT:
+        found = _REPLY_START.search(text, position)
+        if found is None:
+            break
+        end = text.find("\n\n", found.end())
+        end = len(text) if end < 0 else end
+        pieces.append(text[found.end() : end])
+        position = end
+    return "\n".join(pieces)
+
+
+def unescape(text: str) -> str:
+    """Exim writes bytes beyond ASCII as octal escapes."""
+    if "\\" not in text:
+        return text
+
+    def decode(found: re.Match[str]) -> str:
+        data = bytes(int(digits, 8) for digits in found.group(0).split("\\")[1:])
+        return data.decode("utf-8", "replace")
+
+    return _OCTAL.sub(decode, text)

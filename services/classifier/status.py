@@ -1,0 +1,62 @@
+"""Enhanced status codes (RFC 3463) and reply codes (RFC 5321 §4.2), read and, where they are plain, understood."""
+
+import re
+from typing import Final
+
+_ENHANCED: Final = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.]|\.\d)")
+_REPLY: Final = re.compile(r"(?<![\d.:/-])([245][0-5]\d)(?:[ \-]|$|(?=[#:;,)<]))")
+_REPLY_BEFORE_STATUS: Final = re.compile(r"(?<![\d.])([245][0-5]\d)[ \-]+#?([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+_SCAN_LIMIT: Final = 1_024
+
+# Codes that say one thing whoever sends them. 5.0.0, 5.1.0, 5.2.0, 5.3.0, 5.5.0, 5.7.0 and 5.7.1 are everybody's, so nobody's.
+PLAIN: Final[dict[str, str]] = {
+    "5.1.1": "user-unknown", "5.1.10": "user-unknown", "5.1.2": "host-unknown", "5.1.3": "user-unknown",
+    "5.1.6": "has-moved", "5.1.7": "rejected", "5.1.8": "rejected", "5.2.1": "suspend", "5.2.2": "mailbox-full",
+    "5.2.3": "exceed-limit", "5.3.4": "mesg-too-big", "5.4.4": "host-unknown",
+    "5.4.6": "network-error", "5.4.7": "expired", "5.4.14": "network-error", "5.6.0": "content-error",
+    "5.7.8": "security-error", "5.7.13": "suspend", "5.7.20": "auth-failure", "5.7.23": "auth-failure",
+    "5.7.25": "require-ptr", "5.7.26": "auth-failure", "5.7.27": "rejected",
+}  # fmt: skip
+
+
+def find_status(text: str) -> str:
+    """The enhanced status code that follows a reply code, else the first one that is not vague; '' when there is none."""
+    text = text[:_SCAN_LIMIT]
+    found = _REPLY_BEFORE_STATUS.search(text)
+    if found:
+        return found.group(2)
+    codes = _ENHANCED.findall(text)
+    for code in codes:
+        if code[0] in "45" and not is_vague(code):
+            return str(code)
+    return str(codes[0]) if codes else ""
+
+
+def find_reply_code(text: str) -> str:
+    """The three digits of the SMTP reply a text quotes; '' when there is none."""
+    text = text[:_SCAN_LIMIT]
+    found = _REPLY_BEFORE_STATUS.search(text) or _REPLY.search(text)
+    return found.group(1) if found else ""
+
+
+def is_vague(code: str) -> bool:
+    """Codes that servers send for want of a better one."""
+    return code.endswith(".0.0") or not code
+
+
+def best_status(reported: str, text: str) -> str:
+    """What the report's field says, unless that is vague and the reply it quotes says more."""
+    quoted = find_status(text)
+    if is_vague(reported) and quoted:
+        return quoted
+    return reported or quoted
+
+
+def reason_of_status(code: str) -> str:
+    """The reason a code means by itself; '' where it does not."""
+    if not code:
+        return ""
+    if code in PLAIN:
+        return PLAIN[code]
+    soft = PLAIN.get("5" + code[1:], "")
+    return soft if code[0] == "4" else ""

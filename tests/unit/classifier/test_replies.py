@@ -1,0 +1,47 @@
+"""Replies of providers: one row a reply, judged as the diagnostic of a plain delivery report."""
+
+from pathlib import Path
+
+import pytest
+
+from services.classifier.judge import judge
+
+ROWS = [
+    line.split("\t")
+    for line in (Path(__file__).parent / "replies.tsv").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+]
+
+REPORT = """From: Mail Delivery System <MAILER-DAEMON@relay.example.org>
+To: bounces@news.example.org
+Subject: Undelivered Mail Returned to Sender
+Message-ID: <1@relay.example.org>
+Content-Type: multipart/report; report-type=delivery-status; boundary="b"
+
+--b
+Content-Type: text/plain; charset=utf-8
+
+The message could not be delivered.
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; relay.example.org
+
+Final-Recipient: rfc822; user@example.com
+Action: failed
+Status: 5.0.0
+Diagnostic-Code: smtp; {reply}
+
+--b--
+"""
+
+
+@pytest.mark.parametrize(("verdict", "reasons", "reply"), ROWS, ids=[row[2][:50] for row in ROWS])
+def test_reply(verdict: str, reasons: str, reply: str) -> None:
+    outcome = judge(REPORT.format(reply=reply).encode()).outcomes[0]
+    assert (outcome.verdict, outcome.reason) == (
+        verdict,
+        outcome.reason if outcome.reason in reasons.split("|") else reasons,
+    )
+    assert outcome.recipient == "user@example.com"

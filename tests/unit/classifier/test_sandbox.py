@@ -1,0 +1,82 @@
+"""A mail that ends its parser costs itself alone."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from services.classifier.ports import LethalMail
+from services.classifier.sandbox import Sandbox
+
+REPORT = b"""\
+From: MAILER-DAEMON@mx.example.com
+Subject: Undelivered Mail Returned to Sender
+Content-Type: multipart/report; report-type=delivery-status; boundary=b
+
+--b
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.example.com
+
+Final-Recipient: rfc822; gone@example.net
+Action: failed
+Status: 5.1.1
+Diagnostic-Code: smtp; 550 5.1.1 User unknown
+
+--b--
+"""
+KILLS = b"Subject: kill the parser\n\n"
+HANGS = b"Subject: hang the parser\n\n"
+HOARDS = b"Subject: eat all memory\n\n"
+
+HARMFUL = """
+import os, signal, time
+import services.classifier.judge as module
+judge = module.judge
+def harmful(raw):
+    if raw.startswith(b"Subject: kill"): os.kill(os.getpid(), signal.SIGKILL)
+    if raw.startswith(b"Subject: hang"): time.sleep(3600)
+    if raw.startswith(b"Subject: eat"): hoard = b"x" * (1 << 40)
+    return judge(raw)
+module.judge = harmful
+"""
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
+    """The real sandbox, whose child has a judge that some mails are lethal to."""
+    (tmp_path / "sitecustomize.py").write_text(HARMFUL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sandbox = Sandbox(mail_timeout_s=2.0)
+    yield sandbox
+    sandbox.close()
+
+
+@pytest.mark.parametrize(
+    ("lethal", "reason"),
+    [
+        (KILLS, "1024 MiB of memory"),
+        (HANGS, "more than 2 s"),
+        (HOARDS, "1024 MiB of memory"),
+    ],
+)
+def test_a_lethal_mail_is_named_and_its_neighbours_are_judged(sandbox: Sandbox, lethal: bytes, reason: str) -> None:
+    first, second, third, fourth = sandbox.judge([REPORT, lethal, REPORT, b"Subject: hello\n\nworld\n"])
+    assert isinstance(second, LethalMail)
+    assert reason in str(second)
+    assert isinstance(first, dict)
+    assert isinstance(fourth, dict)
+    assert (first["kind"], first["verdict"]) == ("bounce", "hard")
+    assert third == first
+    assert fourth["kind"] == "not-bounce"
+
+
+def test_a_parser_that_was_killed_between_two_batches_is_replaced(sandbox: Sandbox) -> None:
+    sandbox.judge([REPORT])
+    assert sandbox._child is not None
+    os.kill(sandbox._child.pid, signal.SIGKILL)
+    (judgement,) = sandbox.judge([REPORT])
+    assert isinstance(judgement, dict)
+    assert judgement["outcomes"][0]["recipient"] == "gone@example.net"
