@@ -13,6 +13,7 @@ import orjson
 
 from services.classifier.framing import read_frame, write_frame
 from services.classifier.judge import judge
+from services.classifier.rulebook import own_rulebook
 
 OUT_OF_MEMORY: Final = 77
 """The exit status of a child that reached its limit."""
@@ -24,6 +25,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
+    own_rulebook()  # compiled while the first batch is on its way
     os.dup2(2, 1)  # whatever prints must not end up between two frames
     try:
         while (head := read_frame(requests)) is not None:

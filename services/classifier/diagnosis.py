@@ -84,6 +84,8 @@ def find_stage(text: str) -> str:
     lowered = text[:SCAN_LIMIT].lower()
     if any(word in lowered for word in ("mail from", "helo", "ehlo", "my name")) and _MAIL_STAGE.search(lowered):
         return "mail"
+    if "need rcpt" in lowered:
+        return ""  # Sendmail pipelines DATA behind a RCPT that was refused; the reply that counts is RCPT's
     return "data" if "data" in lowered and _DATA_STAGE.search(lowered) else ""
 
 

@@ -20,6 +20,7 @@ _CERTAIN: Final = sign_words("certain")
 _DELAY: Final = sign_words("delay")
 _FINAL: Final = sign_words("final")
 _REPLY_CODE: Final = re.compile(r"(?:^|[\s<:(\"'>])(?:5[0-7]\d[ -]|4[2-5]\d[ -]|#?[45]\.\d{1,2}\.\d{1,3}\b)")
+_DOMAIN: Final = re.compile(r"@[^>\s]*")
 _REPLY_SUBJECT: Final = re.compile(r"\s*(?:re|aw|sv|antw|fwd?|wg|tr|rv|回复|答复)(?:\[\d+\])?\s?[:：]", re.IGNORECASE)
 
 
@@ -90,7 +91,9 @@ def _recognise_by_signs(anatomy: Anatomy, subject: str) -> Recognition:
         signs.append("a returned message")
     if _REPLY_SUBJECT.match(subject):
         score -= 2
-    if any(name in head for name in ("list-unsubscribe", "list-id", "list-post")) and not from_daemon:
+    # A list's own daemon sends reports with the list's headers; a newsletter from mailadmin.example is no daemon's.
+    is_bulk = any(name in head for name in ("list-unsubscribe", "list-id", "list-post"))
+    if is_bulk and not _DAEMON.search(_DOMAIN.sub("@", sender)):
         score -= 3
     if score < 5 and (away := _AWAY.search(subject)):
         return Recognition(Kind.VACATION, (f"“{away.group(0)}”",))
@@ -98,7 +101,8 @@ def _recognise_by_signs(anatomy: Anatomy, subject: str) -> Recognition:
         if away := _AWAY.search(notice[:4096]):
             return Recognition(Kind.VACATION, (automatic, f"“{away.group(0)}”"))
         return Recognition(Kind.AUTO_REPLY, (automatic,))
-    if score >= 4 and (speaks or score >= 6 or _names_a_reason(notice)):
+    is_mute = not notice.strip() and score >= 5  # the subject and the sender are all there is
+    if score >= 4 and (speaks or is_mute or score >= 6 or _names_a_reason(notice)):
         if _CHALLENGE.search(subject) and not found:
             return Recognition(Kind.AUTO_REPLY, ("it asks the sender to confirm",))
         return Recognition(Kind.BOUNCE, tuple(signs))

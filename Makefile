@@ -1,0 +1,37 @@
+# `make` lists the tasks.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check fix lock bench
+
+BIN := .venv/bin
+# No servers, no sockets: seconds in all.
+QUICK_TESTS := $(wildcard tests/unit tests/property)
+
+help: ## list the tasks
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## make .venv with the locked packages (done by the others, too)
+	@scripts/setup
+
+run: setup ## judge and count the sample mailbox, with no server at all
+	@$(BIN)/mailroom process samples/
+
+test: setup ## all tests, against real servers; installs what is missing (Debian, root)
+	@$(BIN)/python -m tests.servers.installing
+	@$(BIN)/pytest
+
+check: setup ## format, lint, types, import rules, quick tests: before each commit
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/pytest -q $(QUICK_TESTS)
+
+fix: setup ## let ruff mend format and lint
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+lock: setup ## write both lock files anew; make lock UPGRADE=--upgrade takes newer releases
+	@scripts/lock $(UPGRADE)
+
+bench: setup ## measure: make bench PART=classifier (fetcher, ledger, console, pipeline; all without PART)
+	@$(BIN)/python -m benchmarks $(PART)

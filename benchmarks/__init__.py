@@ -1,0 +1,1 @@
+"""What a core does, as ratios to a floor that is measured in the same run."""

@@ -1,0 +1,159 @@
+"""`mailroom check` and `mailroom filter`: may this address be mailed?"""
+
+import csv
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Final
+
+import click
+import orjson
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Engine, select
+
+from services.commands.terminal import (
+    configure_logs,
+    open_for_reading,
+    output,
+    printable,
+    progress_bar,
+    refusals,
+    setting,
+)
+from shared.addresses import normalise_address
+from shared.errors import ConfigurationError, InvalidAddress
+from shared.suppressions import Suppressions, connect_redis
+from shared.tables.ledger import address
+
+_COLUMN_NAMES: Final = ("email", "e-mail", "address", "email address", "e-mail address", "mail")
+_ROWS: Final = 1000
+
+
+def _suppressions(engine: Engine) -> Suppressions:
+    redis_url = setting("MAILROOM_REDIS_URL")
+    return Suppressions(engine, connect_redis(redis_url) if redis_url else None)
+
+
+@click.command(epilog="Example: mailroom check jane@example.com && echo may be mailed")
+@click.argument("addresses", nargs=-1, required=True, metavar="ADDRESS...")
+@click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def check(addresses: Sequence[str], database: str | None, as_json: bool) -> None:
+    """May these addresses be mailed? Exit status 0: all of them; 1: at least one not; 2: cannot tell."""
+    with refusals():
+        configure_logs("check")
+        engine = open_for_reading(database)
+        normalised, invalid = _normalise(addresses)
+        answers = dict(zip(normalised, _suppressions(engine).are_suppressed(normalised), strict=True))
+        details = _details(engine, normalised)
+        engine.dispose()
+    rows = [{"address": one, "suppressed": answers[one], **details.get(one, _UNKNOWN)} for one in normalised]
+    if as_json:
+        click.echo(orjson.dumps(rows))
+    elif rows:
+        _print_answers(rows)
+    for error in invalid:
+        click.echo(f"mailroom: {printable(error)}", err=True)
+    if invalid:
+        sys.exit(2)
+    sys.exit(1 if any(answers.values()) else 0)
+
+
+_UNKNOWN: Final[dict[str, Any]] = {"state": "ok", "soft": 0, "reason": None, "since": None}
+
+
+def _normalise(addresses: Sequence[str]) -> tuple[list[str], list[str]]:
+    normalised: list[str] = []
+    invalid: list[str] = []
+    for text in addresses:
+        try:
+            normalised.append(normalise_address(text))
+        except InvalidAddress as exc:
+            invalid.append(str(exc))
+    return normalised, invalid
+
+
+def _details(engine: Engine, addresses: Sequence[str]) -> dict[str, dict[str, Any]]:
+    columns = (address.c.recipient, address.c.state, address.c.soft, address.c.reason, address.c.since)
+    with engine.connect() as connection:
+        rows = connection.execute(select(*columns).where(address.c.recipient.in_(addresses)))
+        return {
+            row.recipient: {"state": row.state, "soft": row.soft, "reason": row.reason, "since": row.since}
+            for row in rows
+        }
+
+
+def _print_answers(rows: Sequence[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for row in rows:
+        if row["suppressed"]:
+            since = f" since {row['since']:%Y-%m-%d}" if row["since"] else ""
+            answer = f"do not mail: {row['state']}, {row['reason'] or 'no reason recorded'}{since}"
+        else:
+            bounces = f", {row['soft']} soft bounce{'s' * (row['soft'] > 1)} so far" if row["soft"] else ""
+            answer = f"may be mailed{bounces}"
+        table.add_row(Text(printable(row["address"])), Text(answer, style="red" if row["suppressed"] else "green"))
+    output().print(table)
+
+
+@click.command("filter", epilog="Example: mailroom filter < contacts.csv > may-be-mailed.csv")
+@click.option("--column", metavar="NAME", help="The column that holds the addresses; by default the one named email.")
+@click.option("--suppressed", is_flag=True, help="Print the rows that must not be mailed instead.")
+@click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
+def filter_csv(column: str | None, suppressed: bool, database: str | None) -> None:
+    """Read a CSV with a head line from standard input and print the rows that may be mailed.
+
+    A row whose address is invalid is never printed; it is reported, and the exit status is 2.
+    """
+    invalid = kept = dropped = 0
+    with refusals():
+        configure_logs("filter")
+        engine = open_for_reading(database)
+        asks = _suppressions(engine)
+        reader = csv.reader(sys.stdin)
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        head = next(reader, None)
+        if head is None:
+            raise ConfigurationError("standard input is empty; a CSV with a head line was expected")
+        index = _find_column(head, column)
+        writer.writerow(head)
+        with progress_bar("filtering", None) as advance:
+            for rows in _chunks(reader):
+                asked: list[tuple[list[str], str]] = []
+                for number, row in rows:
+                    try:
+                        asked.append((row, normalise_address(row[index] if index < len(row) else "")))
+                    except InvalidAddress as exc:
+                        invalid += 1
+                        click.echo(f"mailroom: line {number}: {printable(str(exc))}", err=True)
+                answers = asks.are_suppressed([one for _, one in asked])
+                chosen = [row for (row, _), answer in zip(asked, answers, strict=True) if answer == suppressed]
+                writer.writerows(chosen)
+                kept += len(chosen)
+                dropped += len(asked) - len(chosen)
+                advance(len(rows))
+        engine.dispose()
+    click.echo(f"{kept:,} rows printed, {dropped:,} left out, {invalid:,} without a valid address", err=True)
+    if invalid:
+        sys.exit(2)
+
+
+def _find_column(head: Sequence[str], wanted: str | None) -> int:
+    names = [name.strip().lstrip("\ufeff").lower() for name in head]
+    for name in (wanted.lower(),) if wanted else _COLUMN_NAMES:
+        if name in names:
+            return names.index(name)
+    if wanted is None and len(names) == 1 and "@" not in names[0]:
+        return 0
+    looked_for = f"no column is named {wanted!r}" if wanted else "no column is named email"
+    raise ConfigurationError(f"{looked_for}; the head line has {', '.join(map(repr, head))}: choose one with --column")
+
+
+def _chunks(reader: Any) -> Iterator[list[tuple[int, list[str]]]]:
+    numbered = ((reader.line_num, row) for row in reader if row)
+    try:
+        while rows := list(islice(numbered, _ROWS)):
+            yield rows
+    except csv.Error as exc:
+        raise ConfigurationError(f"line {reader.line_num} is not CSV: {exc}") from exc

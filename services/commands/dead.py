@@ -1,0 +1,163 @@
+"""`mailroom dead`: what could not be handled, and the way back."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import click
+import orjson
+from rich.table import Table
+from rich.text import Text
+from sqlalchemy import Engine
+
+from services.commands.terminal import (
+    configure_logs,
+    open_for_reading,
+    open_for_writing,
+    output,
+    printable,
+    progress_bar,
+    refusals,
+    setting,
+)
+from services.embedded import EmbeddedPipeline
+from services.ledger.dead_letters_sql import Choice, FiledLetter, SqlDeadLetters
+from services.ledger.projection_redis import RedisProjection
+from shared.broker import BrokerBus
+from shared.bus import Publisher
+from shared.errors import ConfigurationError
+from shared.suppressions import connect_redis
+
+_SHOWN_BYTES = 4096
+
+
+def _choosing(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that say which letters are meant."""
+
+    @click.option("--stage", type=click.Choice(["fetcher", "classifier", "ledger"]), help="Whose queue it died on.")
+    @click.option("--id", "letter_id", metavar="ID", help="A letter's id, or its beginning.")
+    @click.option("--reason", metavar="WORDS", help="A part of the reason.")
+    @click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
+    @wraps(command)
+    def chosen(stage: str | None, letter_id: str | None, reason: str | None, **rest: Any) -> None:
+        command(Choice(stage, letter_id, reason), **rest)
+
+    return chosen
+
+
+@click.group()
+def dead() -> None:
+    """List, show and replay what could not be handled."""
+
+
+@dead.command("list", epilog="Example: mailroom dead list --stage classifier")
+@_choosing
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each letter.")
+def list_letters(choice: Choice, database: str | None, as_json: bool) -> None:
+    """What is dead, by queue. Exit status 1 when there is any."""
+    with refusals():
+        configure_logs("dead")
+        letters = SqlDeadLetters(open_for_reading(database))
+        total = letters.count(choice)
+        if as_json:
+            for filed in letters.list(choice):
+                click.echo(orjson.dumps(_summary(filed)))
+        else:
+            _print_letters(letters.list(choice), total)
+    sys.exit(1 if total else 0)
+
+
+def _summary(filed: FiledLetter) -> dict[str, Any]:
+    letter = filed.letter
+    return {
+        "id": letter.letter_id,
+        "queue": letter.queue,
+        "reason": letter.reason,
+        "attempts": filed.attempts,
+        "first_failed_at": filed.first_failed_at,
+        "last_failed_at": letter.failed_at,
+        "raw_id": letter.raw_id,
+        "run_id": letter.run_id,
+        "publisher_id": letter.message_id,
+        "size_bytes": len(letter.body),
+    }
+
+
+def _print_letters(letters: Iterator[FiledLetter], total: int) -> None:
+    if not total:
+        output().print("There are no dead letters.")
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("id", "queue", "attempts", "last failed", "reason"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("id", "queue", "last failed"))
+    for filed in letters:
+        letter = filed.letter
+        cells = (
+            letter.letter_id[:12],
+            letter.queue,
+            str(filed.attempts),
+            f"{letter.failed_at:%Y-%m-%d %H:%M}",
+            letter.reason,
+        )
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    output().print(table)
+
+
+@dead.command("show", epilog="Example: mailroom dead show --id 3f2a")
+@_choosing
+def show_letter(choice: Choice, database: str | None) -> None:
+    """One letter whole: the reason, its history, and the message as text."""
+    with refusals():
+        configure_logs("dead")
+        letters = SqlDeadLetters(open_for_reading(database))
+        total = letters.count(choice)
+        if total != 1:
+            raise ConfigurationError(f"{total} dead letters are meant; show takes one: name it with --id")
+        filed = next(letters.list(choice))
+    for name, value in _summary(filed).items():
+        click.echo(f"{name:16} {printable(str(value))}")
+    click.echo(f"{'content_type':16} {printable(filed.letter.content_type)}")
+    click.echo(f"{'headers':16} {printable(filed.letter.headers)}\n")
+    click.echo(printable(filed.letter.body[:_SHOWN_BYTES].decode("utf-8", "replace")))
+
+
+@dead.command("replay", epilog="Example: mailroom dead replay --all")
+@_choosing
+@click.option("--all", "every", is_flag=True, help="Every letter there is.")
+def replay(choice: Choice, database: str | None, every: bool) -> None:
+    """Send letters back to the queue that they came from; what was counted is not counted again."""
+    if choice == Choice() and not every:
+        raise click.UsageError("say which letters: --stage, --id, --reason or --all")
+    with refusals():
+        configure_logs("dead")
+        engine = open_for_writing(database)
+        letters = SqlDeadLetters(engine)
+        done = 0
+        with _publisher(engine) as publisher, progress_bar("replaying", letters.count(choice)) as advance:
+
+            def progress(replayed: int) -> None:
+                nonlocal done
+                advance(replayed - done)
+                done = replayed
+
+            replayed = letters.replay(choice, publisher, progress)
+        still = letters.count(choice)
+    click.echo(f"{replayed:,} replayed, {still:,} dead now")
+
+
+@contextmanager
+def _publisher(engine: Engine) -> Iterator[Publisher]:
+    """The broker when one is configured, else the handlers themselves."""
+    amqp_url = setting("MAILROOM_AMQP_URL")
+    if amqp_url:
+        bus = BrokerBus(amqp_url)
+        try:
+            yield bus
+        finally:
+            bus.close()
+        return
+    redis_url = setting("MAILROOM_REDIS_URL")
+    with EmbeddedPipeline(engine, RedisProjection(connect_redis(redis_url)) if redis_url else None) as pipeline:
+        yield pipeline.bus

@@ -1,0 +1,95 @@
+"""`mailroom publish` and `mailroom fetch`: what other services and a person put on the queues."""
+
+import sys
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import click
+
+from services.commands.terminal import configure_logs, printable, progress_bar, refusals, required_setting
+from services.fetcher.mailbox_files import Found
+from services.fetcher.sources import count_source, is_account_url, open_source
+from shared.broker import BrokerBus
+from shared.bus import Message
+from shared.errors import ConfigurationError
+from shared.identity import cut
+from shared.wire import fetch_request_message, raw_bounce_message
+
+
+@click.command(epilog="Example: mailroom publish bounce.eml   or, from a mail server's alias: mailroom publish -")
+@click.argument("files", nargs=-1, required=True, metavar="FILE...")
+@click.option("--list", "list_id", metavar="NAME", help="The contact list that these bounces belong to.")
+def publish(files: Sequence[str], list_id: str | None) -> None:
+    """Put raw bounces on the queue, as another service would. FILE is a message, an mbox, a folder, or - for standard input."""
+    errors: list[str] = []
+    published = 0
+    with refusals():
+        configure_logs("publish")
+        if any(is_account_url(file) for file in files):
+            raise ConfigurationError("publish reads files and folders; a mailbox is read by the fetcher")
+        bus = BrokerBus(required_setting("MAILROOM_AMQP_URL"))
+        try:
+            with progress_bar("publishing", _total(files)) as advance:
+                for batch in _batches(files, list_id, errors):
+                    bus.publish(batch)
+                    published += len(batch)
+                    advance(len(batch))
+        finally:
+            bus.close()
+    click.echo(f"{published:,} published and confirmed", err=True)
+    for error in errors:
+        click.echo(f"mailroom: {printable(error)}", err=True)
+    if errors:
+        sys.exit(2)
+
+
+def _total(files: Sequence[str]) -> int | None:
+    counts = [1 if file == "-" else count_source(file) for file in files]
+    return None if None in counts else sum(count for count in counts if count is not None)
+
+
+def _batches(files: Sequence[str], list_id: str | None, errors: list[str]) -> Iterator[list[Message]]:
+    batch: list[Message] = []
+    for file in files:
+        for found in [_standard_input()] if file == "-" else open_source(file):
+            if found.error:
+                errors.append(found.error)
+                continue
+            batch.append(
+                raw_bounce_message(
+                    found.raw,
+                    received_at=found.received_at,
+                    list_id=list_id,
+                    truncated=found.truncated,
+                    source="publish",
+                )
+            )
+            if len(batch) == 500:
+                yield batch
+                batch = []
+    if batch:
+        yield batch
+
+
+def _standard_input() -> Found:
+    raw, truncated = cut(sys.stdin.buffer.read())
+    return Found("-", raw, datetime.now(UTC), truncated)
+
+
+@click.command(epilog="Example: mailroom fetch newsletter")
+@click.argument("accounts", nargs=-1, required=True, metavar="ACCOUNT...")
+def fetch(accounts: Sequence[str]) -> None:
+    """Ask the fetchers to read these bounce accounts now."""
+    with refusals():
+        configure_logs("fetch")
+        bus = BrokerBus(required_setting("MAILROOM_AMQP_URL"))
+        try:
+            for account in accounts:
+                run_id = uuid.uuid4().hex
+                now = datetime.now(UTC)
+                request = {"schema_version": 1, "account": account, "run_id": run_id, "requested_at": now}
+                bus.publish([fetch_request_message(request)])  # type: ignore[arg-type]
+                click.echo(f"{account}: requested as run {run_id}")
+        finally:
+            bus.close()

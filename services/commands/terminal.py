@@ -1,0 +1,128 @@
+"""What every command needs of a terminal: progress on standard error, and text of mails that cannot play tricks."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+
+from shared import logs
+from shared.environment import Environment
+from shared.errors import ConfigurationError, MailroomError
+from shared.tables import connect, require_current, upgrade
+
+_PIPE_WIDTH: Final = 200
+DEFAULT_DATABASE: Final = "sqlite:///mailroom.db"
+
+
+class Refused(click.ClickException):
+    """An error that a person can mend; exit status 2."""
+
+    exit_code = 2
+
+    def show(self, file: object = None) -> None:
+        """On standard error, as one sentence."""
+        click.echo(f"mailroom: {printable(self.message)}", err=True)
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Every error of ours ends the command with its own words instead of a traceback."""
+    try:
+        yield
+    except MailroomError as exc:
+        raise Refused(str(exc)) from exc
+
+
+def printable(text: str) -> str:
+    """The text with its control characters written out: a diagnostic must not move the cursor or recolour the terminal."""
+    return "".join(
+        char if char.isprintable() or char == "\n" else char.encode("unicode_escape").decode() for char in text
+    )
+
+
+def setting(name: str, default: str = "") -> str:
+    """One optional variable of the environment, or of the file that NAME_FILE names."""
+    environment = Environment(os.environ)
+    value = environment.text(name, default)
+    environment.check()
+    return value
+
+
+def required_setting(name: str) -> str:
+    """One variable that the command cannot do without."""
+    environment = Environment(os.environ)
+    value = environment.text(name)
+    environment.check()
+    return value
+
+
+def configure_logs(command: str) -> None:
+    """A command's own words are enough for a person: only errors are logged unless MAILROOM_LOG_LEVEL says otherwise."""
+    logs.configure(command, setting("MAILROOM_LOG_LEVEL", "error"))
+
+
+def open_for_writing(url: str | None) -> Engine:
+    """The database; an SQLite file is made or brought up to date, PostgreSQL has to be migrated already."""
+    url = _told(url)
+    engine = connect(url)
+    if engine.dialect.name == "sqlite":
+        upgrade(engine)
+    else:
+        require_current(engine)
+    return engine
+
+
+def open_for_reading(url: str | None) -> Engine:
+    """The database; one that is not there is an error, never an empty answer."""
+    engine = connect(_told(url), must_exist=True)
+    require_current(engine)
+    return engine
+
+
+def _told(url: str | None) -> str:
+    url = url or setting("MAILROOM_DATABASE_URL", DEFAULT_DATABASE)
+    try:
+        parsed = make_url(url)
+    except Exception as exc:
+        raise ConfigurationError(f"{url!r} is no database URL; one looks like {DEFAULT_DATABASE}") from exc
+    where = parsed.render_as_string(hide_password=True)
+    if parsed.get_backend_name() == "sqlite" and parsed.database:
+        where = str(Path(parsed.database).absolute())
+    click.echo(f"database: {where}", err=True)
+    return url
+
+
+@contextmanager
+def progress_bar(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """Tell it how many more are done. Drawn on standard error, when that is a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        task = progress.add_task(label, total=total, rate="")
+
+        def advance(count: int) -> None:
+            speed = progress.tasks[0].speed
+            progress.update(task, advance=count, rate=f"{speed:,.0f}/s" if speed else "")
+
+        yield advance
+
+
+def output() -> Console:
+    """Standard output for tables; what goes to a file or a pipe is not wrapped to a terminal's width."""
+    console = Console(file=sys.stdout, highlight=False)
+    return console if console.is_terminal else Console(file=sys.stdout, highlight=False, width=_PIPE_WIDTH)
