@@ -1,0 +1,1 @@
+"""Reads bounce mailboxes: fetch, record, then clean. Nothing leaves a mailbox before the ledger has it."""

@@ -1,0 +1,218 @@
+"""Fetching a slice: what the checkpoint does not know is read, published, and remembered once that is confirmed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+
+import structlog
+
+from services.fetcher.accounts import Account
+from services.fetcher.errors import ConnectionLost, Interrupted, LoginOver, MailGone, MailUnreadable
+from services.fetcher.ports import (
+    Checkpoint,
+    Fetched,
+    FoundMail,
+    Listed,
+    Mailbox,
+    OpenMailbox,
+    Place,
+    nameless_uid,
+)
+from shared.bus import Message, Publisher
+from shared.identity import raw_id
+from shared.wire import raw_bounce_message
+
+_LOOK_UP: Final = 1_000
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SliceLimits:
+    """A slice ends at whichever comes first; a window is what waits for its confirms together."""
+
+    mails: int = 5_000
+    duration: timedelta = timedelta(minutes=5)
+    window_mails: int = 500
+    window_bytes: int = 16 * 1024 * 1024
+    tries: int = 3
+    """A mail that could not be read so often is left in place."""
+    fruitless_logins: int = 3
+    """Logins in a row that ended in the middle and brought nothing."""
+
+
+@dataclass(slots=True)
+class _Window:
+    place: Place
+    messages: list[Message] = field(default_factory=list)
+    mails: list[FoundMail] = field(default_factory=list)
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Suspect:
+    """The mail at which a connection broke."""
+
+    place: Place
+    mail: Listed
+    cause: str
+
+
+class SliceFetcher:
+    """One slice of one run. `tick` is called between mails, to keep a lease and to raise Interrupted."""
+
+    def __init__(
+        self,
+        account: Account,
+        run_id: str,
+        open_mailbox: OpenMailbox,
+        checkpoint: Checkpoint,
+        publisher: Publisher,
+        clock: Callable[[], datetime],
+        tick: Callable[[], None],
+        limits: SliceLimits,
+    ) -> None:
+        self.fetched = 0
+        self._account = account
+        self._run_id = run_id
+        self._open_mailbox = open_mailbox
+        self._checkpoint = checkpoint
+        self._publisher = publisher
+        self._clock = clock
+        self._tick = tick
+        self._limits = limits
+        self._until = clock() + limits.duration
+        self._tried: set[str] = set()
+
+    def fetch(self) -> bool:
+        """Whether the mailbox has nothing more to fetch; False when the slice is full.
+
+        Goes on with a new login where one broke. Raises MailboxError when that does not help, Transient from broker and database.
+        """
+        suspect: _Suspect | None = None
+        fruitless = 0
+        while True:
+            before = self.fetched
+            try:
+                with self._open_mailbox(False) as mailbox:
+                    if suspect is not None:  # the server is there, so it was the mail
+                        self._count_failure(suspect.place, suspect.mail, suspect.cause)
+                        suspect = None
+                    return self._work(mailbox)
+            except _Broken as exc:
+                suspect = exc.suspect
+                fruitless = 0 if self.fetched > before else fruitless + 1
+                log.warning("login_broke", account=self._account.name, cause=str(exc.error))
+                if fruitless > self._limits.fruitless_logins:
+                    raise exc.error from exc
+
+    def _work(self, mailbox: Mailbox) -> bool:
+        place = Place(self._account.name, mailbox.folder, mailbox.uidvalidity)
+        window = _Window(place)
+        try:
+            is_done = self._fill(mailbox, window)
+        except (_Broken, Interrupted):
+            self._flush(window)
+            raise
+        self._flush(window)
+        return is_done
+
+    def _fill(self, mailbox: Mailbox, window: _Window) -> bool:
+        forgotten = self._checkpoint.forget_other_uidvalidities(window.place)
+        if forgotten:
+            log.warning("uidvalidity_changed", account=self._account.name, forgotten=forgotten)
+        try:
+            mails = list(mailbox.listing())
+        except ConnectionLost as exc:
+            raise _Broken(exc, None) from exc
+        if not mailbox.keeps_uids:
+            self._checkpoint.forget_unlisted(window.place, {mail.uid for mail in mails}, self._run_id)
+        for mail in self._wanted(window.place, mails):
+            self._tick()
+            if self._is_full(window):
+                return False
+            fetched = self._read(mailbox, window.place, mail)
+            if fetched is not None:
+                self._add(window, mail, fetched)
+            if len(window.mails) >= self._limits.window_mails or window.size_bytes >= self._limits.window_bytes:
+                self._flush(window)
+        return True
+
+    def _wanted(self, place: Place, mails: Sequence[Listed]) -> Iterator[Listed]:
+        for first in range(0, len(mails), _LOOK_UP):
+            chunk = mails[first : first + _LOOK_UP]
+            lasting = [mail for mail in chunk if mail.is_lasting]
+            unknown = {mail.uid for mail in self._checkpoint.unknown(place, lasting)}
+            for mail in chunk:
+                if (not mail.is_lasting or mail.uid in unknown) and mail.uid not in self._tried:
+                    yield mail
+
+    def _is_full(self, window: _Window) -> bool:
+        """Time alone never ends a slice that has brought nothing: the next one would get no further."""
+        fetched = self.fetched + len(window.mails)
+        return fetched >= self._limits.mails or (fetched > 0 and self._clock() >= self._until)
+
+    def _read(self, mailbox: Mailbox, place: Place, mail: Listed) -> Fetched | None:
+        try:
+            return mailbox.fetch(mail.uid)
+        except MailGone:
+            return None
+        except MailUnreadable as exc:
+            self._count_failure(place, mail, str(exc))
+            return None
+        except LoginOver as exc:
+            raise _Broken(exc, None) from exc
+        except ConnectionLost as exc:
+            self._tried.add(mail.uid)
+            raise _Broken(exc, _Suspect(place, mail, str(exc))) from exc
+
+    def _count_failure(self, place: Place, mail: Listed, cause: str) -> None:
+        self._tried.add(mail.uid)
+        if not mail.is_lasting:
+            log.warning("mail_unreadable", account=self._account.name, cause=cause)
+            return
+        tries = self._checkpoint.count_failure(place, self._run_id, mail, cause, self._clock())
+        if tries >= self._limits.tries:
+            log.error("mail_left_in_place", account=self._account.name, size_bytes=mail.size_bytes, cause=cause)
+        else:
+            log.warning("mail_unreadable", account=self._account.name, tries=tries, cause=cause)
+
+    def _add(self, window: _Window, mail: Listed, fetched: Fetched) -> None:
+        name = raw_id(fetched.raw)
+        found = FoundMail(mail.uid if mail.is_lasting else nameless_uid(name), name, mail.size_bytes, fetched.truncated)
+        if not mail.is_lasting:
+            if name in self._checkpoint.published_by(self._run_id, [name]) or found in window.mails:
+                return
+            if name in self._checkpoint.judged([name]):  # read on every pass, but published once
+                self._checkpoint.add(window.place, self._run_id, [found], self._clock())
+                return
+        window.mails.append(found)
+        window.size_bytes += len(fetched.raw)
+        window.messages.append(
+            raw_bounce_message(
+                fetched.raw,
+                received_at=fetched.received_at or self._clock(),
+                list_id=self._account.list_id,
+                run_id=self._run_id,
+                account=self._account.name,
+                truncated=fetched.truncated,
+                source=self._account.endpoint.protocol.value,
+            )
+        )
+
+    def _flush(self, window: _Window) -> None:
+        """Publish, and only then remember: a fetcher that dies in between publishes these again, which counts nothing twice."""
+        if not window.mails:
+            return
+        self._publisher.publish(window.messages)
+        self._checkpoint.add(window.place, self._run_id, window.mails, self._clock())
+        self.fetched += len(window.mails)
+        window.mails, window.messages, window.size_bytes = [], [], 0
+
+
+class _Broken(Exception):
+    def __init__(self, error: ConnectionLost, suspect: _Suspect | None) -> None:
+        super().__init__(str(error))
+        self.error = error
+        self.suspect = suspect

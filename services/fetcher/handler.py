@@ -1,0 +1,220 @@
+"""One request, one slice: clean what is recorded, fetch what is new, hand the rest on."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+
+import structlog
+
+from services.fetcher.accounts import Account, Accounts
+from services.fetcher.cleaning import clean_mailbox
+from services.fetcher.emptying import Empty, Judged
+from services.fetcher.errors import CannotClean, Interrupted, MailboxError
+from services.fetcher.fetching import SliceFetcher, SliceLimits
+from services.fetcher.opening import open_mailbox
+from services.fetcher.ports import Checkpoint, Mailbox, OpenMailbox, RecordedMail
+from shared.bus import Delivery, Publisher, Rejection
+from shared.contract import FetchRequest
+from shared.errors import Permanent
+from shared.wire import fetch_request_message, read_fetch_request
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long what is waited for."""
+
+    poll_s: float = 1.0
+    unmoved: timedelta = timedelta(seconds=60)
+    """A run whose waiting mails have not grown fewer for so long is left to the next pass."""
+    lease: timedelta = timedelta(seconds=30)
+    """So long the mailbox of a killed fetcher rests. One mail may take longer; two fetchers at once cost time, no mail."""
+    renew: timedelta = timedelta(seconds=5)
+
+
+def open_account(account: Account) -> OpenMailbox:
+    """The account's own way to its mailbox."""
+    return partial(open_mailbox, account.endpoint, account.login, account.folder)
+
+
+class FetchHandler:
+    """Takes deliveries of fetcher.requests. A mailbox that is away ends its request, and disturbs nothing else."""
+
+    def __init__(
+        self,
+        accounts: Accounts,
+        checkpoint: Checkpoint,
+        publisher: Publisher,
+        *,
+        holder: str,
+        wait: Callable[[float], bool],
+        opener: Callable[[Account], OpenMailbox] = open_account,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        limits: SliceLimits = SliceLimits(),  # noqa: B008 (frozen)
+        patience: Patience = Patience(),
+    ) -> None:
+        """`holder` names this fetcher to the others; `wait(seconds)` is true as soon as the service has to stop."""
+        self._accounts = accounts
+        self._checkpoint = checkpoint
+        self._publisher = publisher
+        self._holder = holder
+        self._wait = wait
+        self._opener = opener
+        self._clock = clock
+        self._limits = limits
+        self._patience = patience
+
+    def __call__(self, deliveries: Sequence[Delivery]) -> list[Rejection]:
+        """Raises Transient when broker or database are away, and when the service has to stop."""
+        rejections = []
+        for delivery in deliveries:
+            try:
+                request = read_fetch_request(delivery.message)
+                account = self._accounts.find(request["account"])
+            except Permanent as exc:
+                rejections.append(Rejection(delivery, str(exc)))
+                continue
+            if self._serve(account, request):
+                # after the lease was given back, or whoever takes this one up would find the mailbox taken
+                self._publisher.publish([fetch_request_message(request)])
+        return rejections
+
+    def _serve(self, account: Account, request: FetchRequest) -> bool:
+        """Whether there is a rest for another slice."""
+        run = _Run(account, request["run_id"], self._opener(account))
+        self._checkpoint.begin_run(run.run_id, account.name, self._clock())
+        if not self._take_lease(account.name):
+            log.info("mailbox_taken", account=account.name, run_id=run.run_id)
+            self._checkpoint.note_error(
+                run.run_id, "another fetcher was working this mailbox; its run finds these mails"
+            )
+            return False
+        lease = _Lease(self._checkpoint, account.name, self._holder, self._clock, self._patience)
+        try:
+            return self._work(run, lease)
+        except MailboxError as exc:
+            log.error(
+                "mailbox_failed", account=account.name, run_id=run.run_id, error=type(exc).__name__, cause=str(exc)
+            )
+            self._checkpoint.note_error(run.run_id, str(exc))
+            return False
+        finally:
+            self._checkpoint.release_lease(account.name, self._holder)
+
+    def _take_lease(self, account: str) -> bool:
+        """False when another fetcher is alive on that mailbox: its run will find whatever this one would.
+
+        A fetcher that was killed leaves its lease behind, so one that is not renewed is waited for.
+        """
+        first_seen: datetime | None = None
+        while True:
+            now = self._clock()
+            held_until = self._checkpoint.take_lease(account, self._holder, now, now + self._patience.lease)
+            if held_until is None:
+                return True
+            if first_seen is not None and held_until > first_seen:
+                return False
+            first_seen = held_until
+            self._pause()
+
+    def _work(self, run: "_Run", lease: "_Lease") -> bool:
+        self._clean(run)
+
+        def tick() -> None:
+            if self._wait(0):
+                raise Interrupted("the fetcher was told to stop; the rest of this slice comes again")
+            lease.renew_when_due()
+
+        fetcher = SliceFetcher(
+            run.account,
+            run.run_id,
+            run.open_mailbox,
+            self._checkpoint,
+            self._publisher,
+            self._clock,
+            tick,
+            self._limits,
+        )
+        is_done = fetcher.fetch()
+        log.info("slice_fetched", account=run.account.name, run_id=run.run_id, mails=fetcher.fetched, is_last=is_done)
+        if not is_done:
+            return True
+        self._checkpoint.mark_fetched(run.run_id, self._clock())
+        if run.account.emptying.empty != Empty.NOTHING:
+            self._await_ledger(run, lease)
+            self._clean(run)
+        self._checkpoint.mark_finished(run.run_id, self._clock())
+        return False
+
+    def _clean(self, run: "_Run") -> None:
+        account = run.account
+        if account.emptying.empty == Empty.NOTHING:
+            return
+        mails = [
+            mail
+            for mail in self._checkpoint.recorded(account.name, account.folder)
+            if account.emptying.takes(mail.judged)
+        ]
+        if not mails:
+            return
+
+        def recorded(mailbox: Mailbox) -> list[tuple[str, Judged]]:
+            return _of_this_uidvalidity(mails, mailbox)
+
+        try:
+            cleaned = clean_mailbox(run.open_mailbox, account.emptying, recorded, self._checkpoint.judged)
+        except CannotClean as exc:  # fetching goes on: what stays in the mailbox is fetched only once
+            log.error("cleaning_failed", account=account.name, run_id=run.run_id, cause=str(exc))
+            self._checkpoint.note_error(run.run_id, str(exc))
+            return
+        self._checkpoint.mark_cleaned(cleaned.place(account.name), cleaned.uids, self._clock())
+        log.info("mailbox_cleaned", account=account.name, run_id=run.run_id, mails=len(cleaned.uids))
+
+    def _await_ledger(self, run: "_Run", lease: "_Lease") -> None:
+        """Until nothing of the run waits, or nothing has moved for a while; logged out all the time."""
+        waiting = self._checkpoint.waiting(run.run_id)
+        moved_at = self._clock()
+        while waiting and self._clock() - moved_at < self._patience.unmoved:
+            self._pause()
+            lease.renew_when_due()
+            left = self._checkpoint.waiting(run.run_id)
+            if left < waiting:
+                moved_at = self._clock()
+            waiting = left
+        if waiting:
+            log.warning("mails_still_waiting", account=run.account.name, run_id=run.run_id, mails=waiting)
+
+    def _pause(self) -> None:
+        if self._wait(self._patience.poll_s):
+            raise Interrupted("the fetcher was told to stop; this request comes again")
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    account: Account
+    run_id: str
+    open_mailbox: OpenMailbox
+
+
+class _Lease:
+    def __init__(
+        self, checkpoint: Checkpoint, account: str, holder: str, clock: Callable[[], datetime], patience: Patience
+    ) -> None:
+        self._checkpoint = checkpoint
+        self._account = account
+        self._holder = holder
+        self._clock = clock
+        self._patience = patience
+        self._renew_at = clock() + patience.renew
+
+    def renew_when_due(self) -> None:
+        now = self._clock()
+        if now >= self._renew_at:
+            self._checkpoint.take_lease(self._account, self._holder, now, now + self._patience.lease)
+            self._renew_at = now + self._patience.renew
+
+
+def _of_this_uidvalidity(mails: Sequence[RecordedMail], mailbox: Mailbox) -> list[tuple[str, Judged]]:
+    return [(mail.uid, mail.judged) for mail in mails if mail.uidvalidity == mailbox.uidvalidity]

@@ -1,0 +1,203 @@
+"""A POP3 maildrop: known by (UIDL, size), read without changing it, deleted from at QUIT (RFC 1939, 2449, 2595)."""
+
+import contextlib
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+from services.fetcher.endpoint import Endpoint, Tls
+from services.fetcher.errors import (
+    CannotClean,
+    ConnectionLost,
+    LoginRefused,
+    MailboxLocked,
+    MailboxUnreachable,
+    MailGone,
+    MailUnreadable,
+    StartTlsMissing,
+    connection_error,
+)
+from services.fetcher.login import Login
+from services.fetcher.pop3_wire import Answer, Pop3Refused, Pop3Wire
+from services.fetcher.ports import Fetched, Listed
+from shared.identity import READ_LIMIT_BYTES, cut
+
+_LISTING_LIMIT_BYTES: Final = 64 * 1024 * 1024
+_UIDL: Final = re.compile(rb"[\x21-\x7e]{1,200}")
+"""RFC 1939 §7 allows 70; some servers give more."""
+_TOP_LINES: Final = (READ_LIMIT_BYTES // 64, READ_LIMIT_BYTES // 8, READ_LIMIT_BYTES // 2)
+"""Lines of 64 bytes give 512 KiB at the first try; lines of two bytes (nothing and CR LF) at the last."""
+
+
+def open_pop3(endpoint: Endpoint, login: Login) -> "Pop3Mailbox":
+    """Connect, encrypt, log in. Raises MailboxError."""
+    wire = Pop3Wire(endpoint.connect())
+    try:
+        _greet(wire)
+        if endpoint.tls == Tls.STARTTLS:
+            _start_tls(wire, endpoint)
+        _log_in(wire, endpoint, login)
+    except BaseException:
+        wire.close()
+        raise
+    return Pop3Mailbox(wire)
+
+
+def _greet(wire: Pop3Wire) -> None:
+    try:
+        wire.greeting()
+    except Pop3Refused as exc:
+        raise MailboxUnreachable(f"the server does not serve now: {exc}") from exc
+
+
+def _start_tls(wire: Pop3Wire, endpoint: Endpoint) -> None:
+    where = f"{endpoint.host} port {endpoint.port}"
+    try:
+        wire.command(b"STLS")
+    except Pop3Refused as exc:
+        raise StartTlsMissing(
+            f"{where} offers no STLS ({exc}); nothing was sent. Set tls to implicit and port 995, or ask its operator"
+        ) from exc
+    try:
+        wire.start_tls(endpoint.context(), endpoint.host)
+    except OSError as exc:
+        raise connection_error(exc, endpoint.host, endpoint.port) from exc
+
+
+def _log_in(wire: Pop3Wire, endpoint: Endpoint, login: Login) -> None:
+    try:
+        login.log_in_pop3(wire)
+    except Pop3Refused as exc:
+        said = str(exc)
+        if said.upper().startswith(("[IN-USE]", "[LOGIN-DELAY]")):
+            raise MailboxLocked(f"{endpoint.host} has the mailbox locked: {said}. The next pass tries again") from exc
+        if said.upper().startswith("[SYS/TEMP]"):
+            raise MailboxUnreachable(f"{endpoint.host} cannot open the mailbox now: {said}") from exc
+        raise LoginRefused(
+            f"{endpoint.host} refused the login of {login.user}: {said or 'no reason given'}. Check user name and password"
+        ) from exc
+
+
+class Pop3Mailbox:
+    """One login. A uid is `UIDL/size`; `#n`, good for this login only, where that names no single mail."""
+
+    folder = ""
+    uidvalidity = 0
+    keeps_uids = False
+
+    def __init__(self, wire: Pop3Wire) -> None:
+        self._wire = wire
+        self._numbers: dict[str, int] = {}
+        self._sizes: dict[int, int] = {}
+        self._listing: list[Listed] | None = None
+
+    def __enter__(self) -> "Pop3Mailbox":
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._wire.close()
+
+    def listing(self) -> list[Listed]:
+        """Asked of the server once a login: within a login the numbers stand still (RFC 1939 §5)."""
+        if self._listing is not None:
+            return self._listing
+        self._sizes = {number: _size(text) for number, text in self._ask_pairs(b"LIST").items()}
+        try:
+            names = self._ask_pairs(b"UIDL")
+        except Pop3Refused:
+            names = {}
+        pairs = {
+            number: f"{names[number].decode('ascii')}/{size_bytes}" if _UIDL.fullmatch(names.get(number, b"")) else ""
+            for number, size_bytes in self._sizes.items()
+        }
+        times = Counter(pairs.values())
+        self._listing = []
+        for number, pair in pairs.items():
+            is_lasting = pair != "" and times[pair] == 1
+            uid = pair if is_lasting else f"#{number}"
+            self._numbers[uid] = number
+            self._listing.append(Listed(uid, self._sizes[number], is_lasting))
+        return self._listing
+
+    def fetch(self, uid: str) -> Fetched:
+        """Of a large mail only the beginning travels (TOP, RFC 1939 §7)."""
+        number = self._number(uid)
+        raw, truncated = self._read(number)
+        if not raw.strip():
+            raise MailUnreadable("the mail is empty")
+        return Fetched(raw, None, truncated)
+
+    def delete(self, uids: Sequence[str]) -> list[str]:
+        """Marked only; the server deletes at QUIT (RFC 1939 §6)."""
+        marked = []
+        for uid in uids:
+            with contextlib.suppress(Pop3Refused, MailGone):
+                self._wire.command(b"DELE %d" % self._number(uid))
+                marked.append(uid)
+        return marked
+
+    def move(self, uids: Sequence[str], folder: str) -> list[str]:
+        """POP3 knows no folders."""
+        raise CannotClean(f"POP3 cannot move mails to {folder!r}: choose empty = bounces, all or nothing, or use IMAP")
+
+    def logout(self) -> None:
+        """Raises ConnectionLost unless the server says that it did what was asked."""
+        try:
+            self._wire.command(b"QUIT")
+        except Pop3Refused as exc:
+            raise ConnectionLost(f"the server did not delete everything it was told to: {exc}") from exc
+        finally:
+            self._wire.close()
+
+    def _read(self, number: int) -> tuple[bytes, bool]:
+        if self._sizes[number] > READ_LIMIT_BYTES:
+            beginning = self._read_beginning(number)
+            if beginning is not None:
+                return beginning
+        try:
+            answer = self._ask(b"RETR %d" % number)
+        except Pop3Refused as exc:
+            raise MailUnreadable(f"the server does not give it out: {exc}") from exc
+        return _cut(answer)
+
+    def _read_beginning(self, number: int) -> tuple[bytes, bool] | None:
+        """None when the server knows no TOP."""
+        answer = Answer(b"", True)
+        for lines in _TOP_LINES:
+            try:
+                answer = self._ask(b"TOP %d %d" % (number, lines))
+            except Pop3Refused:
+                return None
+            if len(answer.data) > READ_LIMIT_BYTES or not answer.is_whole:
+                break
+        return _cut(answer)
+
+    def _ask(self, command: bytes) -> Answer:
+        self._wire.command(command)
+        return self._wire.lines(READ_LIMIT_BYTES + 1)
+
+    def _ask_pairs(self, command: bytes) -> dict[int, bytes]:
+        self._wire.command(command)
+        answer = self._wire.lines(_LISTING_LIMIT_BYTES)
+        if not answer.is_whole:
+            self._wire.close()
+            raise ConnectionLost(f"the answer to {command.decode('ascii')} has no end")
+        pairs = (line.split(maxsplit=1) for line in answer.data.splitlines())
+        return {int(pair[0]): pair[1].strip() for pair in pairs if len(pair) == 2 and pair[0].isdigit()}
+
+    def _number(self, uid: str) -> int:
+        try:
+            return self._numbers[uid]
+        except KeyError:
+            raise MailGone(uid) from None
+
+
+def _size(text: bytes) -> int:
+    digits = text.split(maxsplit=1)[0]
+    return int(digits) if digits.isdigit() and len(digits) < 16 else 0
+
+
+def _cut(answer: Answer) -> tuple[bytes, bool]:
+    raw, was_cut = cut(answer.data)
+    return raw, was_cut or not answer.is_whole

@@ -1,0 +1,14 @@
+"""Which adapter reads which protocol."""
+
+from services.fetcher.endpoint import Endpoint, Protocol
+from services.fetcher.login import Login
+from services.fetcher.mailbox_imap import open_imap
+from services.fetcher.mailbox_pop3 import open_pop3
+from services.fetcher.ports import Mailbox
+
+
+def open_mailbox(endpoint: Endpoint, login: Login, folder: str, to_clean: bool) -> Mailbox:
+    """Connected and logged in. Raises MailboxError."""
+    if endpoint.protocol == Protocol.POP3:
+        return open_pop3(endpoint, login)
+    return open_imap(endpoint, login, folder, to_clean=to_clean)

@@ -1,0 +1,154 @@
+"""POP3 on a socket: lines of any length, answers that are cut, and a deadline for every step (RFC 1939).
+
+poplib is not used: it fails on a line of more than 2,048 bytes and leaves the connection unusable, it has no deadline for an
+answer that trickles, it cannot stop in the middle of a mail, and it keeps what it read before a STLS handshake.
+"""
+
+import contextlib
+import socket
+import ssl
+import time
+from dataclasses import dataclass
+from typing import Final, NoReturn
+
+from services.fetcher.endpoint import IDLE_TIMEOUT_S, STEP_TIMEOUT_S, secure
+from services.fetcher.errors import ConnectionLost, LoginOver
+
+_STATUS_LIMIT_BYTES: Final = 8192
+_CHUNK_BYTES: Final = 64 * 1024
+_DRAIN_LIMIT_BYTES: Final = 2 * 1024 * 1024
+"""So much of an answer is read and thrown away; beyond that a new login is cheaper."""
+
+
+class Pop3Refused(Exception):
+    """The server answered -ERR; the text is what it said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The lines of an answer, without its dots."""
+
+    data: bytes
+    is_whole: bool
+    """False: cut at the limit."""
+
+
+class Pop3Wire:
+    """One connection. After ConnectionLost, or an answer that was not read to its end, it takes no further command."""
+
+    def __init__(self, sock: socket.socket, step_timeout_s: float = STEP_TIMEOUT_S) -> None:
+        self._socket = sock
+        self._step_timeout_s = step_timeout_s
+        self._deadline = time.monotonic() + step_timeout_s
+        self._buffer = bytearray()
+        self._is_broken = False
+
+    def greeting(self) -> bytes:
+        """The first line, which the server sends unasked. Raises Pop3Refused."""
+        return self._status()
+
+    def command(self, line: bytes) -> bytes:
+        """Send a line and return the text after +OK. Raises Pop3Refused, ConnectionLost, or LoginOver before anything is sent."""
+        if self._is_broken:
+            raise LoginOver("the login was given up: its last answer had no end in sight")
+        if b"\r" in line or b"\n" in line:
+            raise ValueError("a line break in a POP3 command")
+        if self._buffer:
+            self._fail("the server sent more than was asked for")
+        self._deadline = time.monotonic() + self._step_timeout_s
+        try:
+            self._socket.settimeout(IDLE_TIMEOUT_S)
+            self._socket.sendall(line + b"\r\n")
+        except OSError as exc:
+            self._fail(f"sending failed: {exc}")
+        return self._status()
+
+    def lines(self, limit_bytes: int) -> Answer:
+        """The multi-line answer that follows a +OK, of which at most limit_bytes are kept (RFC 1939 §3)."""
+        kept = self._buffer
+        self._buffer = bytearray()
+        if not kept:
+            self._receive(kept)
+        while len(kept) < 3:
+            self._receive(kept)
+        if kept.startswith(b".\r\n"):
+            self._buffer = kept[3:]
+            return Answer(b"", True)
+        room = 2 * limit_bytes + 16  # a line of one dot arrives as two: nothing more than doubles
+        searched = 0
+        while (end := kept.find(b"\r\n.\r\n", max(0, searched - 4))) < 0 and len(kept) <= room:
+            searched = len(kept)
+            self._receive(kept)
+        if end >= 0:
+            self._buffer = kept[end + 5 :]
+            data = _without_stuffing(kept[: end + 2])
+            return Answer(bytes(data[:limit_bytes]), len(data) <= limit_bytes)
+        self._drain(bytes(kept[-4:]))
+        return Answer(bytes(_without_stuffing(kept)[:limit_bytes]), False)
+
+    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
+        """Encrypt from here on, after STLS was answered with +OK. Raises OSError.
+
+        What came before the handshake was said by anyone; a server that is honest has said nothing (RFC 2595 §4).
+        """
+        if self._buffer:
+            self._fail("something answered before TLS began")
+        self._socket.settimeout(IDLE_TIMEOUT_S)
+        self._socket = secure(self._socket, context, host)
+
+    def close(self) -> None:
+        """Drop the connection without a word."""
+        self._is_broken = True
+        with contextlib.suppress(OSError):
+            self._socket.close()
+
+    def _status(self) -> bytes:
+        while (end := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > _STATUS_LIMIT_BYTES:
+                self._fail("a status line without an end")
+            self._receive(self._buffer)
+        line = bytes(self._buffer[:end]).rstrip(b"\r")
+        del self._buffer[: end + 1]
+        if line[:3].upper() == b"+OK":
+            return line[3:].strip()
+        if line[:4].upper() != b"-ERR":
+            self._fail("an answer that is not POP3")
+        raise Pop3Refused(line[4:].strip().decode("utf-8", "replace")[:200])
+
+    def _drain(self, tail: bytes) -> None:
+        """Read to the end of the answer; where that is far, give the connection up: nothing else may follow on it."""
+        drained = 0
+        while drained <= _DRAIN_LIMIT_BYTES:
+            chunk = bytearray(tail)
+            self._receive(chunk)
+            drained += len(chunk) - len(tail)
+            end = chunk.find(b"\r\n.\r\n")
+            if end >= 0:
+                self._buffer = chunk[end + 5 :]
+                return
+            tail = bytes(chunk[-4:])
+        self.close()
+
+    def _receive(self, into: bytearray) -> None:
+        left_s = self._deadline - time.monotonic()
+        if left_s <= 0:
+            self._fail("the answer took too long")
+        try:
+            self._socket.settimeout(min(left_s, IDLE_TIMEOUT_S))
+            chunk = self._socket.recv(_CHUNK_BYTES)
+        except TimeoutError:
+            self._fail("no answer in time")
+        except OSError as exc:
+            self._fail(str(exc))
+        if not chunk:
+            self._fail("the server closed it")
+        into += chunk
+
+    def _fail(self, cause: str) -> NoReturn:
+        self.close()
+        raise ConnectionLost(f"the connection to the mail server broke: {cause}")
+
+
+def _without_stuffing(lines: bytearray) -> bytearray:
+    unstuffed = lines.replace(b"\r\n..", b"\r\n.")
+    return unstuffed[1:] if unstuffed.startswith(b"..") else unstuffed
