@@ -4,12 +4,14 @@ Senders use this same function before they ask whether an address may be mailed.
 """
 
 import re
+import unicodedata
 
 import idna
 
 from shared.errors import InvalidAddress
 
 _ATOM = re.compile(r"[^\s()<>\[\]:;@\\,\".\x00-\x1f\x7f]+(?:\.[^\s()<>\[\]:;@\\,\".\x00-\x1f\x7f]+)*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
@@ -20,6 +22,8 @@ def normalise_address(text: str) -> str:
     Dots and plus tags of the local part are kept: only its own server knows what they mean (RFC 5321 §2.3.11).
     Raises InvalidAddress for whatever is not one address of at most 254 octets (RFC 5321 §4.5.3.1).
     """
+    if _SURROGATE.search(text):
+        raise InvalidAddress(text.encode("utf-8", "replace").decode(), "it holds bytes that are no text")
     bare = text.strip()
     if bare.startswith("<") and bare.endswith(">"):
         bare = bare[1:-1].strip()
@@ -34,17 +38,22 @@ def normalise_address(text: str) -> str:
 
 def _normalise_local_part(text: str, local: str) -> str:
     if len(local) >= 2 and local[0] == local[-1] == '"':
-        content = _QUOTED_PAIR.sub(r"\1", local[1:-1]).lower()
-        if _ATOM.fullmatch(content):
+        content = _lower(_QUOTED_PAIR.sub(r"\1", local[1:-1]))
+        if _ATOM.fullmatch(content) or _is_lenient_local_part(content):
             return content
         if not content or not content.isprintable():
             raise InvalidAddress(text, "the quoted part before the @ is empty or holds control characters")
         escaped = content.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{escaped}"'
-    lowered = local.lower()
+    lowered = _lower(local)
     if not _ATOM.fullmatch(lowered) and not _is_lenient_local_part(lowered):
         raise InvalidAddress(text, "the part before the @ has characters that need quotes")
     return lowered
+
+
+def _lower(local: str) -> str:
+    """In lower case, in the one composition that RFC 6532 §3.1 asks for."""
+    return local if local.isascii() and local.islower() else unicodedata.normalize("NFC", local.lower())
 
 
 def _is_lenient_local_part(local: str) -> bool:
@@ -62,7 +71,7 @@ def _normalise_domain(text: str, domain: str) -> str:
         return lowered
     if not lowered.isascii():
         try:
-            lowered = idna.encode(lowered, uts46=True).decode("ascii")
+            lowered = idna.encode(lowered, uts46=True).decode("ascii").removesuffix(".")
         except idna.IDNAError as exc:
             raise InvalidAddress(text, f"its domain is no valid internationalised name ({exc})") from exc
     if len(lowered) > 253 or not all(_LABEL.fullmatch(label) for label in lowered.split(".")):

@@ -3,17 +3,27 @@
 import threading
 from collections.abc import Callable, Iterable
 
+from shared.amqp import HEARTBEAT_S
 from shared.bus import BatchLimits, Handler, Message
-from shared.consumer import Consumer
+from shared.consumer import GIVE_BACK_AFTER_S, Consumer
 from shared.publisher import PATIENCE_S, ConfirmingPublisher
 
 
 class BrokerBus:
     """One connection for publishing and one for each queue that is consumed; all of them reconnect."""
 
-    def __init__(self, url: str, *, patience_s: float = PATIENCE_S) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        patience_s: float = PATIENCE_S,
+        give_back_after_s: float = GIVE_BACK_AFTER_S,
+        heartbeat_s: float = HEARTBEAT_S,
+    ) -> None:
         self._url = url
-        self._publisher = ConfirmingPublisher(url, patience_s)
+        self._give_back_after_s = give_back_after_s
+        self._heartbeat_s = heartbeat_s
+        self._publisher = ConfirmingPublisher(url, patience_s, heartbeat_s)
         self._consumers: list[Consumer] = []
 
     def publish(self, messages: Iterable[Message]) -> None:
@@ -37,6 +47,8 @@ class BrokerBus:
                 limits=limits,
                 is_ready=is_ready,
                 beat=self._publisher.beat,
+                give_back_after_s=self._give_back_after_s,
+                heartbeat_s=self._heartbeat_s,
             )
         )
 

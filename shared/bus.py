@@ -8,14 +8,16 @@ from typing import Final, Protocol
 
 import structlog
 
-from shared.errors import Permanent, Transient
-from shared.topology import DEAD_EXCHANGE
+from shared.errors import ConfigurationError, Permanent, Transient
+from shared.topology import DEAD_EXCHANGE, LEDGER_DEAD
 
 HeaderValue = str | int | bool | float | None
 
 REASON_HEADER: Final = "x-mailroom-reason"
 QUEUE_HEADER: Final = "x-mailroom-queue"
 FAILED_AT_HEADER: Final = "x-mailroom-failed-at"
+UNREADABLE_HEADER: Final = "x-mailroom-unreadable"
+"""In place of properties that nobody could decode, with the cause."""
 
 log = structlog.get_logger(__name__)
 
@@ -67,6 +69,8 @@ class BatchLimits:
     messages: int = 500
     size_bytes: int = 16 * 1024 * 1024
     quiet_s: float = 0.05
+    longest_s: float = 1.0
+    """A trickle that is never quiet does not keep its first message waiting."""
 
 
 class Unroutable(Transient):
@@ -108,11 +112,11 @@ class Bus(Publisher, Protocol):
 def settle(handler: Handler, batch: Sequence[Delivery]) -> list[Rejection]:
     """Run the handler over a batch, so that a defect in it costs the one message that met it, never its neighbours.
 
-    Raises Transient as the handler does.
+    Raises Transient as the handler does, and ConfigurationError, for which no message is to blame.
     """
     try:
         return list(handler(batch))
-    except Transient:
+    except (Transient, ConfigurationError):
         raise
     except Permanent as exc:
         if len(batch) == 1:
@@ -127,6 +131,9 @@ def settle(handler: Handler, batch: Sequence[Delivery]) -> list[Rejection]:
 def dead_letter(rejection: Rejection, now: datetime) -> Message:
     """The message that carries a rejected delivery to the dead letters, with the reason and the way back."""
     message = rejection.delivery.message
+    if rejection.delivery.queue == LEDGER_DEAD.name:
+        # It could not even be filed. It stays what it is, or its own reason and way back were lost.
+        return replace(message, exchange=DEAD_EXCHANGE, mandatory=True)
     return replace(
         message,
         exchange=DEAD_EXCHANGE,
@@ -134,7 +141,7 @@ def dead_letter(rejection: Rejection, now: datetime) -> Message:
         mandatory=True,
         headers={
             **message.headers,
-            REASON_HEADER: rejection.reason[:1000],
+            REASON_HEADER: " ".join(rejection.reason.split())[:1000],
             QUEUE_HEADER: rejection.delivery.queue,
             FAILED_AT_HEADER: now.isoformat(),
         },

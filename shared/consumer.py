@@ -4,6 +4,7 @@ The thread that owns the connection never waits for a handler, so it keeps beati
 is slow. An ack goes to the channel that delivered; when that is gone, the broker delivers again.
 """
 
+import contextlib
 import queue
 import threading
 import time
@@ -15,13 +16,17 @@ from typing import Any, Final
 import structlog
 from kombu import Connection
 
-from shared.amqp import RECOVERABLE, close_connection, drop_connection, from_amqp, open_connection
+from shared.amqp import HEARTBEAT_S, RECOVERABLE, close_connection, drop_connection, from_amqp, open_connection
 from shared.bus import BatchLimits, BrokerUnreachable, Delivery, Handler, Publisher, dead_letter, settle
 from shared.errors import Transient
+from shared.topology import LEDGER_DEAD
 
 PREFETCH_BATCHES: Final = 3
 """One at the handler, one ready, one arriving."""
 GIVE_BACK_AFTER_S: Final = 60.0
+LONGEST_HOLD_S: Final = 1200.0
+"""The broker takes a delivery away after 30 minutes without an ack."""
+_UNFILED_PAUSE_S: Final = 2.0
 _TICK_S: Final = 0.02
 _IDLE_TICK_S: Final = 0.25
 _BEAT_EVERY_S: Final = 1.0
@@ -50,6 +55,7 @@ class Consumer:
         is_ready: Callable[[], bool],
         beat: Callable[[], None],
         give_back_after_s: float = GIVE_BACK_AFTER_S,
+        heartbeat_s: float = HEARTBEAT_S,
     ) -> None:
         self.queue_name = queue_name
         self.limits = limits
@@ -59,7 +65,8 @@ class Consumer:
         self._handler = handler
         self._publisher = publisher
         self._is_ready = is_ready
-        self._give_back_after_s = give_back_after_s
+        self._give_back_after_s = self._hold_s = give_back_after_s
+        self._heartbeat_s = heartbeat_s
         self.is_consuming = False
         """For a readiness check: connected, and fed by the broker."""
 
@@ -75,7 +82,7 @@ class Consumer:
                 stop.wait(1.0)
                 continue
             try:
-                session = _Session(self, open_connection(self._url))
+                session = _Session(self, open_connection(self._url, self._heartbeat_s))
             except BrokerUnreachable as exc:
                 log.warning("broker_unreachable", queue=self.queue_name, cause=str(exc))
                 stop.wait(pause_s)
@@ -83,14 +90,16 @@ class Consumer:
                 continue
             pause_s = 0.1
             try:
-                self.is_consuming = True
                 session.run(stop)
             finally:
                 self.is_consuming = False
 
     def handle(self, batch: Sequence[Delivery], stopping: threading.Event) -> None:
-        """Run the handler until it succeeds and set aside what it rejects. Raises Transient when a server stays away."""
-        give_up_at = time.monotonic() + self._give_back_after_s
+        """Run the handler until it succeeds and set aside what it rejects. Raises Transient when a server stays away.
+
+        Each batch that is given back in a row is held twice as long as the one before: the broker counts what comes back.
+        """
+        give_up_at = time.monotonic() + self._hold_s
         pause_s = 0.1
         while True:
             try:
@@ -101,9 +110,15 @@ class Consumer:
                     log.warning(
                         "dead_lettered", queue=self.queue_name, messages=len(rejections), first=rejections[0].reason
                     )
+                    if self.queue_name == LEDGER_DEAD.name:  # where they will come from again
+                        stopping.wait(_UNFILED_PAUSE_S)
+                self._hold_s = self._give_back_after_s
                 return
             except Transient as exc:
-                if stopping.is_set() or time.monotonic() >= give_up_at:
+                if stopping.is_set():
+                    raise
+                if time.monotonic() >= give_up_at:
+                    self._hold_s = max(self._hold_s, min(self._hold_s * 2, LONGEST_HOLD_S))
                     raise
                 log.warning("batch_retried", queue=self.queue_name, messages=len(batch), cause=str(exc))
                 stopping.wait(pause_s)
@@ -117,6 +132,7 @@ class _Session:
         self._consumer = consumer
         self._connection = connection
         self._open = _Batch()
+        self._began_at = 0.0
         self._arrived_at = 0.0
         self._work: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[_Batch, Exception | None]] = queue.SimpleQueue()
@@ -135,10 +151,8 @@ class _Session:
             drop_connection(self._connection)
         except Transient as exc:
             log.warning("batch_given_back", queue=name, cause=str(exc))
-            close_connection(self._connection)
-        else:
-            close_connection(self._connection)
         finally:
+            close_connection(self._connection)
             self._end()
             worker.join()
 
@@ -152,13 +166,13 @@ class _Session:
         channel.auto_decode = False
         channel.basic_qos(0, min(self._consumer.limits.messages * PREFETCH_BATCHES, 65535), False)
         tag = channel.basic_consume(self._consumer.queue_name, callback=self._receive)
+        self._consumer.is_consuming = True
         beat_at = 0.0
         while not stop.is_set():
             is_busy = bool(self._in_work or self._open.deliveries)
-            try:
+            with contextlib.suppress(TimeoutError):
                 self._connection.drain_events(timeout=_TICK_S if is_busy else _IDLE_TICK_S)
-            except TimeoutError:
-                self._close_batch_when_quiet()
+            self._close_batch_when_due()
             if self._consumer.flushing.is_set():
                 self._consumer.flushing.clear()
                 self._hand_over()
@@ -170,7 +184,10 @@ class _Session:
         channel.basic_cancel(tag)
         self._end()
         while self._in_work:
-            self._settle(channel, timeout_s=_TICK_S)
+            # Reading goes on: a handler may take longer than the broker may stay silent, and its ack must not be lost.
+            with contextlib.suppress(TimeoutError):
+                self._connection.drain_events(timeout=_TICK_S)
+            self._settle(channel)
             self._connection.heartbeat_check()
 
     def _receive(self, received: Any) -> None:
@@ -180,12 +197,16 @@ class _Session:
         self._open.last_tag = received.delivery_tag
         self._open.size_bytes += len(message.body)
         self._arrived_at = time.monotonic()
+        if len(self._open.deliveries) == 1:
+            self._began_at = self._arrived_at
         limits = self._consumer.limits
         if len(self._open.deliveries) >= limits.messages or self._open.size_bytes >= limits.size_bytes:
             self._hand_over()
 
-    def _close_batch_when_quiet(self) -> None:
-        if time.monotonic() - self._arrived_at >= self._consumer.limits.quiet_s:
+    def _close_batch_when_due(self) -> None:
+        now = time.monotonic()
+        limits = self._consumer.limits
+        if now - self._arrived_at >= limits.quiet_s or now - self._began_at >= limits.longest_s:
             self._hand_over()
 
     def _hand_over(self) -> None:
@@ -207,11 +228,11 @@ class _Session:
                 self._ending.set()
                 self._done.put((batch, exc))
 
-    def _settle(self, channel: Any, timeout_s: float = 0.0) -> None:
+    def _settle(self, channel: Any) -> None:
         """Ack what is done, in order. Raises what ended a batch."""
         while True:
             try:
-                batch, error = self._done.get(timeout=timeout_s) if timeout_s else self._done.get_nowait()
+                batch, error = self._done.get_nowait()
             except queue.Empty:
                 return
             self._in_work -= 1

@@ -1,5 +1,6 @@
 """Settings from the environment: every missing or bad variable is named in one error."""
 
+import math
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -21,7 +22,10 @@ class Environment:
         path = self._variables.get(f"{name}_FILE")
         if path:
             try:
-                return Path(path).read_text(encoding="utf-8").rstrip("\n")
+                value = Path(path).read_text(encoding="utf-8").rstrip("\r\n")
+                if not value:
+                    self._problems.append(f"{name}_FILE names {path}, which is empty")
+                return value
             except (OSError, UnicodeDecodeError) as exc:
                 self._problems.append(f"{name}_FILE names {path}, which cannot be read: {exc}")
                 return ""
@@ -47,7 +51,7 @@ class Environment:
         except ValueError:
             self._problems.append(f"{name} is {text!r}, which is not a {'whole ' if parse is int else ''}number")
             return default
-        if value < least:
+        if not least <= value < math.inf:
             self._problems.append(f"{name} is {text}; it is at least {least}")
         return value
 

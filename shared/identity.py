@@ -23,7 +23,7 @@ def canonical_bytes(raw: bytes) -> bytes:
     """The message without what storing it changes: line ends, an mbox From_ line, trailing newlines, mailbox headers."""
     unified = raw.replace(b"\r\n", b"\n")
     unified = _MBOX_FROM.sub(b"", unified, count=1)
-    head_end = unified.find(b"\n\n")
+    head_end = 0 if unified.startswith(b"\n") else unified.find(b"\n\n")
     head, rest = (unified, b"") if head_end < 0 else (unified[: head_end + 1], unified[head_end + 1 :])
     if head and not head.endswith(b"\n"):
         head += b"\n"

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from threading import Event
 
 from shared.bus import BatchLimits, Delivery, Handler, Message, Unroutable, dead_letter, settle
-from shared.topology import queues_for
+from shared.errors import Transient
+from shared.topology import LEDGER_DEAD, queues_for
 
 
 class LocalBus:
@@ -51,6 +52,8 @@ class LocalBus:
 
     def _handle(self, handler: Handler, batch: Sequence[Delivery]) -> None:
         rejections = settle(handler, batch)
+        if rejections and batch[0].queue == LEDGER_DEAD.name:
+            raise Transient(f"a dead letter cannot be filed: {rejections[0].reason}")
         if rejections:
             now = datetime.now(UTC)
             self.publish([dead_letter(rejection, now) for rejection in rejections])

@@ -10,8 +10,10 @@ from typing import Any, Final
 import redis
 from sqlalchemy import Engine, select
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from shared.addresses import normalise_address
+from shared.errors import ConfigurationError
 from shared.tables.ledger import address
 from shared.tables.schema import DatabaseUnreachable
 
@@ -65,8 +67,8 @@ class Suppressions:
         try:
             with self._engine.execution_options(sqlite_read_only=True).begin() as connection:
                 found = set(connection.execute(suppressed).scalars())
-        except DBAPIError as exc:
-            raise DatabaseUnreachable(f"the database does not answer: {exc.orig}") from exc
+        except (DBAPIError, PoolTimeout) as exc:
+            raise DatabaseUnreachable(f"the database does not answer: {getattr(exc, 'orig', exc)}") from exc
         return [one in found for one in chunk]
 
 
@@ -77,6 +79,14 @@ def is_ready(info: dict[str, Any], ready: bytes | str | None) -> bool:
 
 
 def connect_redis(url: str) -> redis.Redis:
-    """A client that times out; no connection is made yet. For `redis://…` and `rediss://…`."""
-    client: redis.Redis = redis.Redis.from_url(url, socket_timeout=10, socket_connect_timeout=5, decode_responses=True)
+    """A client that times out; no connection is made yet. For `redis://…` and `rediss://…`.
+
+    Raises ConfigurationError for another URL.
+    """
+    try:
+        client: redis.Redis = redis.Redis.from_url(
+            url, socket_timeout=10, socket_connect_timeout=5, decode_responses=True
+        )
+    except ValueError as exc:
+        raise ConfigurationError(f"MAILROOM_REDIS_URL is no Redis URL: {exc}") from exc
     return client

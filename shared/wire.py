@@ -7,7 +7,7 @@ from typing import Any, Final, cast
 import orjson
 from marshmallow import Schema, ValidationError
 
-from shared.bus import HeaderValue, Message
+from shared.bus import UNREADABLE_HEADER, HeaderValue, Message
 from shared.contract import (
     BODY_LIMIT_BYTES,
     JSON,
@@ -65,15 +65,14 @@ def raw_bounce_message(
 
 def read_raw_bounce(message: Message) -> RawBounceJson:
     """The mail and what came with it. Raises Permanent with a readable reason for whatever is not in the contract."""
-    if message.type not in ("", RAW_BOUNCE_TYPE):
-        raise Permanent(f"type is {message.type!r}; a raw bounce has type {RAW_BOUNCE_TYPE!r}")
+    _check_type(message, RAW_BOUNCE_TYPE, "raw bounce")
     if not message.body:
         raise Permanent("the body is empty; a raw bounce is the mail itself")
     content_type = message.content_type.split(";")[0].strip().lower()
     if content_type == RFC822:
         headers = {name: value for name, value in message.headers.items() if name in _HEADERS.fields}
         bounce = cast(
-            RawBounceJson, {**cast(RawBounceHeaders, _load(_HEADERS, headers, "headers")), "raw": message.body}
+            RawBounceJson, {**cast(RawBounceHeaders, _load(_HEADERS, headers, "raw bounce")), "raw": message.body}
         )
     elif content_type == JSON:
         # base64 is a third longer than what it carries, and the fields need room
@@ -125,11 +124,17 @@ def read_address_event(message: Message) -> AddressEvent:
 
 
 def _read(schema: Schema, message: Message, expected_type: str, what: str) -> Any:
-    if message.type not in ("", expected_type):
-        raise Permanent(f"type is {message.type!r}; a {what} has type {expected_type!r}")
+    _check_type(message, expected_type, what)
     if message.content_type.split(";")[0].strip().lower() != JSON:
         raise Permanent(f"content type is {message.content_type!r}; a {what} is {JSON}")
     return _load(schema, _from_json(message.body), what)
+
+
+def _check_type(message: Message, expected_type: str, what: str) -> None:
+    if cause := message.headers.get(UNREADABLE_HEADER):
+        raise Permanent(f"the AMQP properties cannot be decoded: {cause}")
+    if message.type not in ("", expected_type):
+        raise Permanent(f"type is {message.type!r}; a {what} has type {expected_type!r}")
 
 
 def _from_json(body: bytes) -> Any:
@@ -147,6 +152,8 @@ def _dump(schema: Schema, value: Mapping[str, Any], what: str) -> bytes:
 
 
 def _load(schema: Schema, value: Any, what: str) -> Any:
+    if not isinstance(value, dict):
+        raise Permanent(f"the {what} is not a JSON object")
     try:
         return schema.load(value)
     except ValidationError as exc:

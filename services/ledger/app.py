@@ -92,10 +92,14 @@ def serve() -> None:
     stop = stop_on_signals()
 
     def upkeep() -> None:
-        while not stop.is_set():
-            keep_up(engine, projection, handler)
-            stop.wait(UPKEEP_EVERY_S)
+        while not stop.wait(UPKEEP_EVERY_S):
+            try:
+                keep_up(engine, projection, handler)
+            except Exception:  # a thread that ended here would leave Redis behind for good, and nobody would know
+                log.exception("upkeep_failed")
 
+    # Before the first batch: new versions would soon hide that the database was restored from an older state.
+    keep_up(engine, projection, handler)
     thread = threading.Thread(target=upkeep, name="upkeep")
     thread.start()
     try:

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Table, func, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from shared.tables.ledger import projection
@@ -16,17 +16,19 @@ from shared.tables.schema import DatabaseUnreachable
 
 @contextmanager
 def transaction(engine: Engine, *, is_reading: bool = False) -> Iterator[Connection]:
-    """Commits at the end. Raises DatabaseUnreachable when waiting may help: away, locked, out of connections, a deadlock.
+    """Commits at the end. Raises DatabaseUnreachable when the fault is the server's, and waiting may help.
 
-    One that only reads does not wait for SQLite's single writer.
+    That is: away, locked, full, out of connections, read-only after a fail-over, a deadlock, a missing grant. Only what
+    the data themselves cause (DataError, IntegrityError) passes as it is. One that only reads does not wait for SQLite's
+    single writer.
     """
     if is_reading:
         engine = engine.execution_options(sqlite_read_only=True)
     try:
         with engine.begin() as connection:
             yield connection
-    except (OperationalError, InterfaceError, PoolTimeout) as exc:
-        raise DatabaseUnreachable(f"the database does not answer: {_cause(exc)}") from exc
+    except (OperationalError, InterfaceError, InternalError, ProgrammingError, PoolTimeout) as exc:
+        raise DatabaseUnreachable(f"the database cannot do it now: {_cause(exc)}") from exc
     except DBAPIError as exc:
         if exc.connection_invalidated:
             raise DatabaseUnreachable(f"the database went away: {_cause(exc)}") from exc

@@ -13,7 +13,7 @@ from services.ledger.database import insert, now_of, transaction
 from services.ledger.ports import DeadLetter
 from shared.bus import Message, Publisher
 from shared.tables.ledger import dead_letter
-from shared.topology import DEFAULT_EXCHANGE
+from shared.topology import DEFAULT_EXCHANGE, queues_for
 
 _PAGE: Final = 200
 
@@ -84,7 +84,7 @@ class SqlDeadLetters:
             after = rows[-1].letter_id
 
     def replay(self, choice: Choice, publisher: Publisher, progress: Callable[[int], None] = lambda done: None) -> int:
-        """Publish those that are dead to their own queues, then mark them; how many.
+        """Publish those that are dead to their own queues, then mark them; how many. One of an unknown queue stays dead.
 
         Interrupted, it leaves letters that are dead still or were published twice: both are harmless. What dies again
         is dead again with one more attempt, and is not taken up a second time by this call.
@@ -101,7 +101,9 @@ class SqlDeadLetters:
         progress(replayed)
         return replayed
 
-    def _replay(self, page: Sequence[FiledLetter], publisher: Publisher) -> int:
+    def _replay(self, letters: Sequence[FiledLetter], publisher: Publisher) -> int:
+        # One that names no queue of ours would hold up all the others; it stays for a person to look at.
+        page = [filed for filed in letters if queues_for(DEFAULT_EXCHANGE, filed.letter.queue)]
         publisher.publish([_message(filed.letter) for filed in page])
         with transaction(self._engine) as connection:
             now = now_of(connection)

@@ -4,19 +4,22 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import Protocol
+from typing import Final, Protocol
 
 import structlog
 
 from services.ledger.policy import State
-from services.ledger.ports import ArchivedMail, Change, DeadLetter, Projection, VerdictStore
+from services.ledger.ports import ArchivedMail, Change, DeadLetter, Projection, VerdictStore, event_of
 from shared.bus import FAILED_AT_HEADER, QUEUE_HEADER, REASON_HEADER, Delivery, Message, Publisher, Rejection
 from shared.contract import RFC822, AddressEvent, VerdictMessage
 from shared.errors import Permanent, Transient
 from shared.identity import cut, raw_id
+from shared.topology import QUEUES
 from shared.wire import address_event_message, read_raw_bounce, read_verdict
 
 BROKER_DEATH_HEADER = "x-mailroom-death"
+
+_QUEUE_NAMES: Final = frozenset(queue.name for queue in QUEUES)
 
 log = structlog.get_logger(__name__)
 
@@ -40,7 +43,7 @@ class VerdictHandler:
                 rejections.append(Rejection(delivery, str(exc)))
         changes = self._store.record(verdicts)
         if changes and self.tell(changes):
-            self._store.clear_outbox(changes)
+            self.forget(changes)
         log.info("verdicts_recorded", messages=len(verdicts), changed=len(changes), rejected=len(rejections))
         return rejections
 
@@ -51,14 +54,19 @@ class VerdictHandler:
             if self._projection is not None and not self._projection.write(epoch, current):
                 log.warning("projection_refused", epoch=epoch, changes=len(changes))
                 return False
-            news = {change.recipient for change in changes if change.event}
-            events = [_event_message(epoch, change) for change in current if change.recipient in news]
+            # A change that a later one undid has nothing to say: the later one's own row says it.
+            news = {(change.recipient, change.event) for change in changes}
+            events = [_event_message(epoch, one) for one in current if (one.recipient, event_of(one.standing)) in news]
             if events:
                 self._publisher.publish(events)
         except Transient as exc:
             log.warning("changes_left_in_outbox", changes=len(changes), cause=str(exc))
             return False
         return True
+
+    def forget(self, changes: Sequence[Change]) -> None:
+        """Take what was told out of the outbox. Raises DatabaseUnreachable."""
+        self._store.clear_outbox(changes)
 
 
 def _event_message(epoch: int, change: Change) -> Message:
@@ -127,7 +135,9 @@ class DeadLetterHandler:
 def read_dead_letter(message: Message, now: datetime) -> DeadLetter:
     """Whatever it is: our own letters say why they died, the broker's say at least which limit they met."""
     headers = dict(message.headers)
-    queue = str(headers.pop(QUEUE_HEADER, None) or message.routing_key)
+    # The routing key is the broker's word; the header may be a publisher's.
+    named = headers.pop(QUEUE_HEADER, None)
+    queue = message.routing_key if message.routing_key in _QUEUE_NAMES or not named else str(named)
     broker_reason = headers.pop(BROKER_DEATH_HEADER, None)
     reason = str(headers.pop(REASON_HEADER, None) or f"the broker gave up on it: {broker_reason or 'no reason given'}")
     failed_at = headers.pop(FAILED_AT_HEADER, None)
@@ -136,7 +146,7 @@ def read_dead_letter(message: Message, now: datetime) -> DeadLetter:
         letter_id=_letter_id(queue, message),
         queue=_storable(queue, 64),
         reason=_storable(reason, 2000),
-        failed_at=_instant(failed_at) or now,
+        failed_at=min(_instant(failed_at) or now, now),
         raw_id=_raw_id_of(message),
         run_id=_storable(str(run_id), 64) if run_id else None,
         content_type=_storable(message.content_type, 255),
@@ -156,9 +166,9 @@ def _storable(text: str, limit: int) -> str:
 def _instant(value: object) -> datetime | None:
     try:
         parsed = datetime.fromisoformat(value) if isinstance(value, str) else None
-    except ValueError:
+        return parsed.astimezone(UTC) if parsed is not None and parsed.tzinfo is not None else None
+    except (ValueError, OverflowError):
         return None
-    return parsed if parsed is not None and parsed.tzinfo is not None else None
 
 
 def _letter_id(queue: str, message: Message) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Protocol
 
-from services.ledger.policy import Standing
+from services.ledger.policy import Standing, State
 from shared.contract import VerdictMessage
 
 SUPPRESSED: Final = "suppressed"
@@ -21,6 +21,11 @@ class Change:
     standing: Standing
     event: str | None = None
     """`suppressed` or `released` when that is news to senders."""
+
+
+def event_of(standing: Standing) -> str:
+    """The word that senders are given when an address has come to stand so."""
+    return RELEASED if standing.state == State.OK else SUPPRESSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,7 @@ class VerdictStore(Protocol):
     """Where verdicts are recorded and folded."""
 
     def record(self, verdicts: Sequence[VerdictMessage]) -> list[Change]:
-        """One transaction: reports, addresses, outbox. Raises DatabaseUnreachable."""
+        """What changed, after the commit of reports, addresses and outbox. Raises DatabaseUnreachable."""
 
     def current_changes(self, changes: Sequence[Change]) -> tuple[int, list[Change]]:
         """The epoch, and the addresses as they are now, read in that order after the commit."""

@@ -79,22 +79,22 @@ class RedisProjection:
             raise ProjectionUnreachable(f"Redis does not answer: {exc}") from exc
         return ProjectionState(int(epoch) if epoch else None, int(high or 0), is_ready(info, ready))
 
-    def begin(self, epoch: int) -> None:
-        """Forget everything and begin an epoch; from here on writes of older epochs are refused."""
+    def begin(self, epoch: int) -> str:
+        """Forget everything and begin an epoch; from here on writes of older epochs are refused. The run_id of this Redis."""
         try:
             with self._redis.pipeline(transaction=True) as pipe:
                 pipe.unlink(READY_KEY, SUPPRESSED_KEY, ADDRESS_KEY, HIGH_KEY)
                 pipe.set(EPOCH_KEY, epoch)
-                pipe.execute()
+                pipe.info("server")
+                return str(pipe.execute()[-1]["run_id"])
         except redis.RedisError as exc:
             raise ProjectionUnreachable(f"Redis does not answer: {exc}") from exc
 
-    def finish(self, epoch: int) -> bool:
-        """Declare it complete; False when another epoch has begun meanwhile."""
-        try:
-            run_id = self._redis.info("server")["run_id"]
-        except redis.RedisError as exc:
-            raise ProjectionUnreachable(f"Redis does not answer: {exc}") from exc
+    def finish(self, epoch: int, run_id: str) -> bool:
+        """Declare it complete; False when another epoch has begun meanwhile.
+
+        `run_id` is what `begin` gave: a Redis that started anew on the way may have lost what was written to the first.
+        """
         return bool(self._call(self._set_ready, [EPOCH_KEY, READY_KEY], [epoch, run_id]))
 
     def _call(self, script: Any, keys: list[str], arguments: list[Any]) -> Any:

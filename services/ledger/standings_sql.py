@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, select, update
+from sqlalchemy import Connection, and_, exists, select
 
-from services.ledger.database import draw_versions, insert
+from services.ledger.bulk_sql import among, insert_rows, update_rows
+from services.ledger.database import draw_versions
 from services.ledger.fold import Report, fold_events
 from services.ledger.policy import Mark, Policy, Severity, Standing, State, judge_address
-from services.ledger.ports import RELEASED, SUPPRESSED, Change
+from services.ledger.ports import RELEASED, Change, event_of
 from shared.tables.ledger import address, hold, mark, outbox, policy, raw, raw_run, report
 
 
@@ -26,15 +27,16 @@ def lock_addresses(connection: Connection, recipients: Sequence[str], now: datet
         return {}
     blank = {"state": State.OK.value, "soft": 0, "hard": False, "version": 0, "changed_at": now}
     rows = [{"recipient": recipient, **blank} for recipient in recipients]
-    connection.execute(insert(connection, address).on_conflict_do_nothing(), rows)
-    chosen = select(address).where(address.c.recipient.in_(recipients))
+    insert_rows(connection, address, rows, skip_known=True)
+    chosen = select(address).where(among(connection, address.c.recipient, recipients))
     locked = connection.execute(chosen.order_by(address.c.recipient).with_for_update())
     return {row.recipient: as_change(row) for row in locked}
 
 
 def read_addresses(connection: Connection, recipients: Sequence[str]) -> list[Change]:
     """The addresses as they stand now."""
-    return [as_change(row) for row in connection.execute(select(address).where(address.c.recipient.in_(recipients)))]
+    chosen = select(address).where(among(connection, address.c.recipient, recipients))
+    return [as_change(row) for row in connection.execute(chosen)]
 
 
 def as_change(row: Any) -> Change:
@@ -56,17 +58,15 @@ def recompute(connection: Connection, before: Mapping[str, Change], limits: Poli
         return []
     versions = draw_versions(connection, len(changed))
     changes = [
-        Change(old.recipient, version, standing, _event_between(old.standing.state, standing.state))
+        Change(old.recipient, version, standing, _event_between(old.standing, standing))
         for version, (old, standing) in zip(versions, changed, strict=True)
     ]
     _write_standings(connection, changes, now)
     return changes
 
 
-def _event_between(before: State, after: State) -> str | None:
-    if (before == State.OK) == (after == State.OK):
-        return None
-    return RELEASED if after == State.OK else SUPPRESSED
+def _event_between(before: Standing, after: Standing) -> str | None:
+    return None if event_of(before) == event_of(after) else event_of(after)
 
 
 def _counted_reports(connection: Connection, recipients: Sequence[str]) -> dict[str, list[Report]]:
@@ -77,7 +77,7 @@ def _counted_reports(connection: Connection, recipients: Sequence[str]) -> dict[
     counted = (
         select(*columns, raw.c.received_at)
         .join(raw, raw.c.raw_id == report.c.raw_id)
-        .where(report.c.recipient.in_(recipients), delivered)
+        .where(among(connection, report.c.recipient, recipients), delivered)
     )
     reports: dict[str, list[Report]] = defaultdict(list)
     for recipient, raw_id, event_id, severity, reason, received_at in connection.execute(counted):
@@ -87,7 +87,7 @@ def _counted_reports(connection: Connection, recipients: Sequence[str]) -> dict[
 
 def _latest_marks(connection: Connection, recipients: Sequence[str]) -> dict[str, Mark]:
     marks: dict[str, Mark] = {}
-    made = select(mark).where(mark.c.recipient.in_(recipients)).order_by(mark.c.made_at)
+    made = select(mark).where(among(connection, mark.c.recipient, recipients)).order_by(mark.c.made_at)
     for row in connection.execute(made):
         known = marks.get(row.recipient)
         released_at = row.made_at if row.state == RELEASED else (known.released_at if known else None)
@@ -98,7 +98,7 @@ def _latest_marks(connection: Connection, recipients: Sequence[str]) -> dict[str
 def _write_standings(connection: Connection, changes: Sequence[Change], now: datetime) -> None:
     stored = [
         {
-            "key": change.recipient,
+            "recipient": change.recipient,
             "state": change.standing.state.value,
             "soft": change.standing.soft,
             "hard": change.standing.hard,
@@ -110,9 +110,9 @@ def _write_standings(connection: Connection, changes: Sequence[Change], now: dat
         }
         for change in changes
     ]
-    connection.execute(update(address).where(address.c.recipient == bindparam("key")), stored)
+    update_rows(connection, address, stored, address.c.recipient)
     told = [
         {"recipient": change.recipient, "version": change.version, "event": change.event, "made_at": now}
         for change in changes
     ]
-    connection.execute(insert(connection, outbox), told)
+    insert_rows(connection, outbox, told)

@@ -5,12 +5,13 @@ the inserts the fold would not see what another ledger committed meanwhile, and 
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime
-from typing import Any, Final
+from datetime import UTC, datetime
+from typing import Any, Final, TypeVar
 
-from sqlalchemy import Connection, Engine, delete, select, tuple_, update
+from sqlalchemy import Connection, Engine, delete, select
 
-from services.ledger.database import insert, now_of, transaction
+from services.ledger.bulk_sql import among, insert_new, insert_rows, update_rows
+from services.ledger.database import now_of, transaction
 from services.ledger.fold import merge_outcomes, severity_of
 from services.ledger.ports import Change
 from services.ledger.standings_sql import lock_addresses, read_addresses, read_policy, recompute
@@ -18,9 +19,14 @@ from shared.contract import Outcome, VerdictMessage
 from shared.tables.ledger import hold, outbox, projection, raw, raw_run, report
 
 TRANSACTION_OUTCOMES: Final = 2000
-"""A batch with more outcomes than this becomes several transactions: bounded statements, short locks."""
+"""A batch with more outcomes (or mails without any) becomes several transactions: bounded statements, short locks."""
 
 _NO_RUN: Final = ""
+_MAIL_COLUMNS: Final = tuple(column.name for column in raw.c)
+_EARLIEST: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_REASON_LENGTH: Final = 64
+
+T = TypeVar("T")
 
 
 class _NewRecipients(Exception):
@@ -34,21 +40,20 @@ class SqlVerdictStore:
         self._engine = engine
 
     def record(self, verdicts: Sequence[VerdictMessage]) -> list[Change]:
-        """The addresses whose standing changed. Raises DatabaseUnreachable; what was committed before it, stays."""
-        changes: dict[str, Change] = {}
-        for part in _parts(verdicts):
-            for change in self._record_part(part):
-                known = changes.get(change.recipient)
-                changes[change.recipient] = change if known is None else _joined(known, change)
-        return list(changes.values())
+        """What changed, in order; an address twice when two transactions changed it.
+
+        Raises DatabaseUnreachable; what was committed before it, stays, and the outbox remembers what it changed.
+        """
+        return [change for part in _parts(verdicts) for change in self._record_part(part)]
 
     def _record_part(self, verdicts: Sequence[VerdictMessage]) -> list[Change]:
-        mails = _merge_copies(verdicts)
+        storable = [_storable(verdict) for verdict in verdicts]
+        mails = _merge_copies(storable)
         extra: set[str] = set()
         while True:
             try:
                 with transaction(self._engine) as connection:
-                    return _record(connection, mails, verdicts, extra)
+                    return _record(connection, mails, storable, extra)
             except _NewRecipients as exc:
                 extra |= set(exc.args[0])
 
@@ -59,30 +64,48 @@ class SqlVerdictStore:
             return epoch, read_addresses(connection, [change.recipient for change in changes])
 
     def clear_outbox(self, changes: Sequence[Change]) -> None:
-        """Forget these versions and older ones of the same addresses."""
+        """Forget exactly these versions: an older one may hold word of an event that is still to be told."""
         with transaction(self._engine) as connection:
-            keys = sorted((change.recipient, change.version) for change in changes)
-            connection.execute(delete(outbox).where(tuple_(outbox.c.recipient, outbox.c.version).in_(keys)))
+            told = among(connection, outbox.c.recipient, [change.recipient for change in changes])
+            versions = among(connection, outbox.c.version, [change.version for change in changes])
+            # A row that another ledger is telling is that ledger's to delete; nobody waits for anybody.
+            free = select(outbox.c.version).where(told, versions).with_for_update(skip_locked=True)
+            connection.execute(delete(outbox).where(told, outbox.c.version.in_(free)))
 
 
 def _parts(verdicts: Sequence[VerdictMessage]) -> Iterator[list[VerdictMessage]]:
     part: list[VerdictMessage] = []
     outcomes = 0
     for verdict in verdicts:
-        if part and outcomes + len(verdict["outcomes"]) > TRANSACTION_OUTCOMES:
+        size = max(1, len(verdict["outcomes"]))
+        if part and outcomes + size > TRANSACTION_OUTCOMES:
             yield part
             part, outcomes = [], 0
         part.append(verdict)
-        outcomes += len(verdict["outcomes"])
+        outcomes += size
     if part:
         yield part
 
 
-def _joined(first: Change, then: Change) -> Change:
-    """Two changes of one address in one batch: the later standing, and word of it unless they cancel out."""
-    if first.event and then.event:
-        return Change(then.recipient, then.version, then.standing, None)
-    return Change(then.recipient, then.version, then.standing, then.event or first.event)
+def _storable(verdict: VerdictMessage) -> VerdictMessage:
+    """The verdict as every database takes it: no NUL, no time before 1970, no reason longer than its column."""
+    kept: VerdictMessage = _without_nul(verdict)
+    kept["received_at"] = max(verdict["received_at"], _EARLIEST)
+    kept["judged_at"] = max(verdict["judged_at"], _EARLIEST)
+    kept["outcomes"] = [_without_nul(outcome) for outcome in verdict["outcomes"]]
+    for outcome in kept["outcomes"]:
+        if outcome["reason"]:
+            outcome["reason"] = outcome["reason"][:_REASON_LENGTH]
+    return kept
+
+
+def _without_nul(fields: T) -> T:
+    """A copy. PostgreSQL refuses U+0000 in a text, and bounces quote whatever a server wrote."""
+    copied: Any = {
+        name: value.replace("\x00", "\ufffd") if type(value) is str and "\x00" in value else value
+        for name, value in fields.items()  # type: ignore[attr-defined]
+    }
+    return copied  # type: ignore[no-any-return]
 
 
 def _merge_copies(verdicts: Sequence[VerdictMessage]) -> dict[str, VerdictMessage]:
@@ -107,71 +130,68 @@ def _record(
     connection: Connection, mails: dict[str, VerdictMessage], copies: Sequence[VerdictMessage], extra: set[str]
 ) -> list[Change]:
     now = now_of(connection)
-    for verdict in mails.values():
-        verdict["received_at"] = min(verdict["received_at"], now)
     outcomes = {raw_id: merge_outcomes(verdict["outcomes"]) for raw_id, verdict in mails.items()}
     runs = {verdict["run_id"] for verdict in copies if verdict["run_id"]}
     if runs:
-        connection.execute(select(hold.c.run_id).where(hold.c.run_id.in_(runs)).with_for_update(read=True)).all()
+        met = select(hold.c.run_id).where(among(connection, hold.c.run_id, runs)).order_by(hold.c.run_id)
+        connection.execute(met.with_for_update(read=True)).all()
     recipients = extra | {name for merged in outcomes.values() for name in merged if name}
     recipients |= _reported_recipients(connection, mails)
     before = lock_addresses(connection, sorted(recipients), now)
     limits = read_policy(connection)
-    fresh, replaced = _record_mails(connection, mails)
+    fresh, replaced = _record_mails(connection, mails, now)
     stale = [raw_id for raw_id in mails if raw_id not in fresh]
     if unlocked := _reported_recipients(connection, stale) - recipients:
         raise _NewRecipients(unlocked)
     _record_runs(connection, copies, now)
     if replaced:
-        connection.execute(delete(report).where(report.c.raw_id.in_(replaced)))
+        connection.execute(delete(report).where(among(connection, report.c.raw_id, replaced)))
     rows = [
         _report_row(raw_id, name, outcome)
         for raw_id in sorted(fresh | replaced)
         for name, outcome in sorted(outcomes[raw_id].items())
     ]
-    if rows:
-        connection.execute(insert(connection, report), rows)
+    insert_rows(connection, report, rows)
     return recompute(connection, before, limits, now)
 
 
 def _reported_recipients(connection: Connection, raw_ids: Iterable[str]) -> set[str]:
-    named = select(report.c.recipient).where(report.c.raw_id.in_(list(raw_ids)), report.c.recipient != "").distinct()
-    return set(connection.execute(named).scalars())
+    mails = among(connection, report.c.raw_id, list(raw_ids))
+    return set(connection.execute(select(report.c.recipient).where(mails, report.c.recipient != "")).scalars())
 
 
-def _record_mails(connection: Connection, mails: dict[str, VerdictMessage]) -> tuple[set[str], set[str]]:
+def _record_mails(connection: Connection, mails: dict[str, VerdictMessage], now: datetime) -> tuple[set[str], set[str]]:
     """Insert or bring up to date the row of every mail; which are new, and of which the outcomes are replaced."""
-    rows = [_mail_row(mails[raw_id]) for raw_id in sorted(mails)]
-    inserted = insert(connection, raw).on_conflict_do_nothing().returning(raw.c.raw_id)
-    fresh = set(connection.execute(inserted, rows).scalars()) if rows else set()
-    stale = [raw_id for raw_id in sorted(mails) if raw_id not in fresh]
+    rows = {raw_id: _mail_row(mails[raw_id], now) for raw_id in sorted(mails)}
+    fresh = insert_new(connection, raw, list(rows.values()), raw.c.raw_id)
+    stale = [raw_id for raw_id in rows if raw_id not in fresh]
     replaced: set[str] = set()
     if not stale:
         return fresh, replaced
-    columns = (raw.c.raw_id, raw.c.received_at, raw.c.classifier_version, raw.c.judged_at)
-    known = select(*columns).where(raw.c.raw_id.in_(stale)).order_by(raw.c.raw_id).with_for_update()
-    for row in connection.execute(known).all():
-        verdict = mails[row.raw_id]
-        earliest = min(row.received_at, verdict["received_at"])
-        if _age(verdict) > (row.classifier_version, row.judged_at):
-            replaced.add(row.raw_id)
-            changed = {**_mail_row(verdict), "received_at": earliest}
-        elif earliest < row.received_at:
-            changed = {"received_at": earliest}
-        else:
-            continue
-        connection.execute(update(raw).where(raw.c.raw_id == row.raw_id).values(changed))
+    known = select(raw).where(among(connection, raw.c.raw_id, stale)).order_by(raw.c.raw_id).with_for_update()
+    changed: list[dict[str, Any]] = []
+    for found in connection.execute(known).mappings().all():
+        row = rows[found["raw_id"]]
+        earliest = min(found["received_at"], row["received_at"])
+        if _age(mails[found["raw_id"]]) > (found["classifier_version"], found["judged_at"]):
+            replaced.add(found["raw_id"])
+            changed.append({**row, "received_at": earliest})
+        elif earliest < found["received_at"]:
+            changed.append({**found, "received_at": earliest})
+    update_rows(connection, raw, changed, raw.c.raw_id)
     return fresh, replaced
 
 
-def _mail_row(verdict: VerdictMessage) -> dict[str, Any]:
-    return {column.name: verdict[column.name] for column in raw.c}  # type: ignore[literal-required]
+def _mail_row(verdict: VerdictMessage, now: datetime) -> dict[str, Any]:
+    row: dict[str, Any] = {name: verdict[name] for name in _MAIL_COLUMNS}  # type: ignore[literal-required]
+    row["received_at"] = min(verdict["received_at"], now)
+    return row
 
 
 def _record_runs(connection: Connection, copies: Sequence[VerdictMessage], now: datetime) -> None:
     pairs = sorted({(verdict["raw_id"], verdict["run_id"] or _NO_RUN) for verdict in copies})
     rows = [{"raw_id": raw_id, "run_id": run_id, "recorded_at": now} for raw_id, run_id in pairs]
-    connection.execute(insert(connection, raw_run).on_conflict_do_nothing(), rows)
+    insert_rows(connection, raw_run, rows, skip_known=True)
 
 
 def _report_row(raw_id: str, recipient: str, outcome: Outcome) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """Keeping Redis equal to the database: noticing that it is not, rebuilding it, and sending what a batch left behind."""
 
+import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Final
+from pathlib import Path
+from typing import IO, Final
 
 import structlog
-from sqlalchemy import Engine, delete, func, select, text, tuple_, update
+from sqlalchemy import Engine, func, select, text, update
 
 from services.ledger.database import last_version, now_of, transaction
 from services.ledger.handler import VerdictHandler
@@ -47,14 +49,15 @@ def rebuild(
     Under a lock of the database and after looking again, so that of many ledgers one does it. `progress` is told how many
     of how many addresses are done.
     """
-    with _rebuild_lock(engine) as is_ours:
-        if not is_ours or not (is_forced or needs_rebuild(engine, redis_projection)):
+    with _rebuild_lock(engine) as is_held:
+        if not is_held() or not (is_forced or needs_rebuild(engine, redis_projection)):
             return 0
-        while True:
+        while is_held():
             written = _fill(engine, redis_projection, progress)
             if written is not None:
                 log.info("projection_rebuilt", addresses=written)
                 return written
+    return 0
 
 
 def _fill(engine: Engine, redis_projection: RedisProjection, progress: Callable[[int, int], None]) -> int | None:
@@ -66,14 +69,14 @@ def _fill(engine: Engine, redis_projection: RedisProjection, progress: Callable[
         epoch = max(current, state.epoch or 0) + 1
         connection.execute(update(projection).values(epoch=epoch))
         total: int = connection.execute(select(func.count()).select_from(address)).scalar_one()
-    redis_projection.begin(epoch)
+    run_id = redis_projection.begin(epoch)
     written = 0
     for page in _pages(engine):
         if not redis_projection.write(epoch, page):
             return None
         written += len(page)
         progress(written, total)
-    return written if redis_projection.finish(epoch) else None
+    return written if redis_projection.finish(epoch, run_id) else None
 
 
 def _pages(engine: Engine) -> Iterator[list[Change]]:
@@ -90,24 +93,44 @@ def _pages(engine: Engine) -> Iterator[list[Change]]:
 
 
 @contextmanager
-def _rebuild_lock(engine: Engine) -> Iterator[bool]:
-    """Whether the rebuild is ours. On SQLite it always is: there two rebuilds refuse each other's epoch, and go on."""
-    if engine.dialect.name != "postgresql":
-        yield True
+def _rebuild_lock(engine: Engine) -> Iterator[Callable[[], bool]]:
+    """Whether the rebuild is ours, still; two at once would refuse each other's epoch for ever.
+
+    PostgreSQL lets go of the lock with the connection, the system of SQLite's with the process.
+    """
+    if engine.dialect.name == "postgresql":
+        with transaction(engine) as connection:
+            taking = text("SELECT pg_try_advisory_xact_lock(hashtext(:name))")
+            yield lambda: bool(connection.execute(taking, {"name": _LOCK_NAME}).scalar_one())
         return
-    with transaction(engine) as connection:
-        taken = text("SELECT pg_try_advisory_xact_lock(hashtext(:name))")
-        yield bool(connection.execute(taken, {"name": _LOCK_NAME}).scalar_one())
+    database = engine.url.database
+    if not database or database == ":memory:":
+        yield lambda: True
+        return
+    with Path(f"{database}.rebuild").open("w") as file:
+        yield lambda: _is_locked(file)
+
+
+def _is_locked(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def drain_outbox(engine: Engine, handler: VerdictHandler) -> int:
-    """Tell again what a batch could not tell; how many changes went. Several ledgers never take the same rows."""
-    with transaction(engine) as connection:
+    """Tell again what a batch could not tell; how many changes went.
+
+    In PostgreSQL the rows are locked meanwhile, and other ledgers skip them. SQLite's single writer must not wait for
+    Redis or a broker: there the rows are only read, and two drains at once say the same twice.
+    """
+    with transaction(engine, is_reading=True) as connection:
         left_behind = outbox.c.made_at < now_of(connection) - _LEFT_BEHIND_AFTER
-        waiting = select(outbox).where(left_behind).order_by(outbox.c.version).limit(_DRAIN)
+        waiting = select(outbox).where(left_behind).order_by(outbox.c.recipient, outbox.c.version).limit(_DRAIN)
         rows = connection.execute(waiting.with_for_update(skip_locked=True)).all()
-        if not rows or not handler.tell([Change(row.recipient, row.version, Standing(), row.event) for row in rows]):
+        changes = [Change(row.recipient, row.version, Standing(), row.event) for row in rows]
+        if not changes or not handler.tell(changes):
             return 0
-        keys = [(row.recipient, row.version) for row in rows]
-        connection.execute(delete(outbox).where(tuple_(outbox.c.recipient, outbox.c.version).in_(keys)))
-        return len(rows)
+    handler.forget(changes)
+    return len(changes)

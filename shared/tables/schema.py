@@ -43,12 +43,16 @@ def connect(url: str, *, must_exist: bool = False) -> Engine:
         event.listen(engine, "begin", _begin_immediate)
         return engine
     if backend == "postgresql":
-        timeout = f"-c statement_timeout={_STATEMENT_TIMEOUT_MS}"
+        # The ledger's fold needs each statement to see what was committed before it. In UTC the year 1 can be read back.
+        settings = (
+            f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC "
+            "-c default_transaction_isolation=read\\ committed"
+        )
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             pool_size=4,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "options": timeout},
+            connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "options": settings},
         )
     raise ConfigurationError(f"MAILROOM_DATABASE_URL names {backend!r}; supported are sqlite and postgresql")
 
@@ -66,19 +70,25 @@ def _begin_immediate(connection: Any) -> None:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the schema to the newest revision. Safe to call at any time, also by two at once."""
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":
-            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('mailroom.migrate'))")
-        config = _config()
-        config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+    """Bring the schema to the newest revision. Safe to call at any time, also by two at once.
+
+    Raises DatabaseUnreachable, also for a file that is no database or cannot be written.
+    """
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "postgresql":
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('mailroom.migrate'))")
+            config = _config()
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except DBAPIError as exc:
+        raise DatabaseUnreachable(f"the database cannot be brought up to date: {exc.orig}") from exc
 
 
 def require_current(engine: Engine) -> None:
     """Raises ConfigurationError when the schema is not the one that this version was written for."""
     try:
-        with engine.connect() as connection:
+        with engine.execution_options(sqlite_read_only=True).connect() as connection:
             revision = MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as exc:
         raise DatabaseUnreachable(f"the database does not answer: {exc.orig}") from exc

@@ -1,0 +1,124 @@
+"""The mails that are kept, and the schema they are kept in."""
+
+import threading
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, inspect, update
+
+from services.ledger.archive_sql import SqlArchive
+from services.ledger.handler import ArchiveHandler
+from services.ledger.ports import ArchivedMail
+from shared.bus import Delivery, Message
+from shared.errors import ConfigurationError
+from shared.identity import READ_LIMIT_BYTES, raw_id
+from shared.tables import connect, require_current, upgrade
+from shared.tables.ledger import archive
+from shared.tables.metadata import metadata
+from shared.tables.schema import DatabaseUnreachable
+from shared.topology import LEDGER_ARCHIVE
+from shared.wire import raw_bounce_message
+from tests.property.ledger_model import at
+
+RAW = b"From: mailer-daemon@example.org\r\n\r\n\x00\xff noise"
+
+
+def deliver(engine: Engine, *messages: Message) -> None:
+    handler = ArchiveHandler(SqlArchive(engine))
+    assert handler([Delivery(message, LEDGER_ARCHIVE.name) for message in messages]) == []
+
+
+class TestArchive:
+    def test_a_mail_is_read_as_it_came(self, engine: Engine) -> None:
+        deliver(engine, raw_bounce_message(RAW), raw_bounce_message(RAW))
+        assert SqlArchive(engine).read(raw_id(RAW)) == RAW
+        assert SqlArchive(engine).read(raw_id(b"another")) is None
+
+    def test_what_is_kept_stays(self, engine: Engine) -> None:
+        kept = SqlArchive(engine)
+        kept.keep([ArchivedMail("a" * 64, b"first", False)])
+        kept.keep([ArchivedMail("a" * 64, b"second", True), ArchivedMail("b" * 64, b"", False)])
+        kept.keep([])
+        assert kept.read("a" * 64) == b"first"
+        assert kept.read("b" * 64) == b""
+
+    def test_only_the_beginning_of_a_large_one(self, engine: Engine) -> None:
+        large = b"Subject: large\n\n" + b"x" * (READ_LIMIT_BYTES + 1)
+        deliver(engine, raw_bounce_message(large))
+        assert SqlArchive(engine).read(raw_id(large[:READ_LIMIT_BYTES])) == large[:READ_LIMIT_BYTES]
+        with engine.connect() as connection:
+            row = connection.execute(archive.select()).one()
+        assert (row.truncated, row.size_bytes) == (True, READ_LIMIT_BYTES)
+
+    def test_what_cannot_be_read_is_not_its_business(self, engine: Engine) -> None:
+        deliver(engine, Message("mailroom", "bounce.raw", b"", "text/plain"), raw_bounce_message(RAW))
+        assert SqlArchive(engine).read(raw_id(RAW)) == RAW
+
+    def test_a_purged_mail_is_gone_and_its_row_is_not(self, engine: Engine) -> None:
+        deliver(engine, raw_bounce_message(RAW))
+        with engine.begin() as connection:
+            connection.execute(update(archive).values(body=None))
+        assert SqlArchive(engine).read(raw_id(RAW)) is None
+        deliver(engine, raw_bounce_message(RAW))
+        assert SqlArchive(engine).read(raw_id(RAW)) is None
+
+
+class TestSchema:
+    def test_without_one_the_service_says_what_to_do(self, empty_engine: Engine) -> None:
+        with pytest.raises(ConfigurationError, match=r"schema none.*mailroom migrate"):
+            require_current(empty_engine)
+
+    def test_an_old_one_is_refused(self, engine: Engine) -> None:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0000'")
+        with pytest.raises(ConfigurationError, match=r"schema 0000.*mailroom migrate"):
+            require_current(engine)
+
+    def test_upgrading_twice_is_upgrading_once(self, engine: Engine) -> None:
+        upgrade(engine)
+        require_current(engine)
+        assert set(inspect(engine).get_table_names()) == {*metadata.tables, "alembic_version"}
+
+    def test_two_at_once(self, empty_engine: Engine) -> None:
+        errors: list[BaseException] = []
+
+        def run() -> None:
+            try:
+                upgrade(empty_engine)
+            except BaseException as exc:  # noqa: BLE001 (told to the test)
+                errors.append(exc)
+
+        threads = [threading.Thread(target=run) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert errors == []
+        require_current(empty_engine)
+
+    def test_times_without_an_offset_are_refused(self, engine: Engine) -> None:
+        naive = at(0).replace(tzinfo=None)
+        row = {"raw_id": "a", "archived_at": naive, "size_bytes": 0, "truncated": False}
+        with pytest.raises(Exception, match="no offset from UTC"), engine.begin() as connection:
+            connection.execute(archive.insert().values(row))
+
+    def test_a_file_that_is_no_database(self, tmp_path: Path) -> None:
+        (tmp_path / "notes.txt").write_text("Dear diary, " * 1000)
+        engine = connect(f"sqlite:///{tmp_path / 'notes.txt'}")
+        for use in (upgrade, require_current):
+            with pytest.raises(DatabaseUnreachable, match="not a database"):
+                use(engine)
+        engine.dispose()
+
+    def test_a_folder_that_is_not_there(self, tmp_path: Path) -> None:
+        engine = connect(f"sqlite:///{tmp_path / 'nowhere' / 'ledger.db'}")
+        with pytest.raises(DatabaseUnreachable, match="unable to open"):
+            upgrade(engine)
+
+    def test_urls(self, tmp_path: Path) -> None:
+        for url, said in (("mysql://x/y", "supported are sqlite and postgresql"), ("nonsense", "no database URL")):
+            with pytest.raises(ConfigurationError, match=said):
+                connect(url)
+        with pytest.raises(ConfigurationError, match="nothing was processed here yet"):
+            connect(f"sqlite:///{tmp_path / 'absent.db'}", must_exist=True)
+        assert list(tmp_path.iterdir()) == []
