@@ -4,6 +4,7 @@ import base64
 import pickle
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import orjson
@@ -30,14 +31,17 @@ POISON = [
 
 
 def publish(amqp_url: str, body: bytes, content_type: str, headers: dict[str, object]) -> None:
-    connection = pika.BlockingConnection(pika.URLParameters(amqp_url))
+    with closing(pika.BlockingConnection(pika.URLParameters(amqp_url))) as connection:
+        publish_on(connection, body, content_type, headers)
+
+
+def publish_on(connection: pika.BlockingConnection, body: bytes, content_type: str, headers: dict[str, object]) -> None:
     channel = connection.channel()
     channel.confirm_delivery()
     properties = pika.BasicProperties(
         content_type=content_type, type="mailroom.raw-bounce", headers=headers, delivery_mode=2
     )
     channel.basic_publish("mailroom", "bounce.raw", body, properties, mandatory=True)
-    connection.close()
 
 
 def mailroom(*arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Sequence
 
 import pytest
-from sqlalchemy import Engine, insert, select, text
+from sqlalchemy import Connection, Engine, event, insert, select, text
 
 from services.ledger.database import transaction
 from services.ledger.store_sql import SqlVerdictStore
@@ -148,6 +148,24 @@ def test_a_hold_that_is_being_decided_is_waited_for(pg: Engine) -> None:
         deciding.execute(hold.update().values(state="applied"))
     thread.join()
     assert stored(pg) == expected([one])
+
+
+def test_a_mail_that_another_ledger_gives_other_recipients_meanwhile(pg: Engine, database_url: str) -> None:
+    older = verdict("1", outcome("bob@example.com"))
+    newer = verdict("1", outcome("ann@example.com"), classifier_version=2)
+    second = threading.Thread(target=lambda: SqlVerdictStore(pg).record([newer]))
+    first = connect(database_url)
+
+    @event.listens_for(first, "commit")
+    def before_the_commit(_connection: Connection) -> None:
+        if not second.ident:
+            second.start()
+            eventually(lambda: waits_for_a_lock(pg), "the other ledger to meet the same mail")
+
+    SqlVerdictStore(first).record([older])
+    second.join()
+    first.dispose()
+    assert stored(pg) == expected([older, newer])
 
 
 def waits_for_a_lock(pg: Engine) -> bool:

@@ -149,6 +149,14 @@ class TestProjecting:
         assert [(one, state) for one, state, _ in ledger.events] == [(ANN, "ok")]
         assert waiting(ledger.engine) == 0
 
+    def test_an_event_that_a_later_one_took_back_is_not_told_again(self, ledger: Ledger) -> None:
+        SqlVerdictStore(ledger.engine).record([verdict("1", outcome(ANN))])
+        ledger.take(verdict("1", classifier_version=2, kind="not-bounce", verdict="ignore"))
+        age_outbox(ledger.engine)
+        ledger.keep_up()
+        assert [(one, state) for one, state, _ in ledger.events] == [(ANN, "ok")]
+        assert waiting(ledger.engine) == 0
+
 
 class TestNoticing:
     """Whatever happened to Redis: senders are never told "clean" wrongly, and upkeep mends it."""
@@ -354,10 +362,18 @@ class TestRebuilding:
         assert in_redis(client) == in_database(engine)
         assert not needs_rebuild(engine, RedisProjection(client))
 
-    def test_it_says_how_far_it_is(self, engine: Engine, projection: RedisProjection) -> None:
+    def test_it_says_how_far_it_is_and_nobody_takes_it_for_complete_before(
+        self, engine: Engine, projection: RedisProjection, client: redis.Redis
+    ) -> None:
         SqlVerdictStore(engine).record(mixed(2500, 3, addresses=5000))
         said: list[tuple[int, int]] = []
-        count = rebuild(engine, projection, progress=lambda done, total: said.append((done, total)))
+
+        def progress(done: int, total: int) -> None:
+            said.append((done, total))
+            with pytest.raises(DatabaseUnreachable):
+                Suppressions(None, client).are_suppressed(["u1@example.com"])
+
+        count = rebuild(engine, projection, progress=progress)
         assert said[-1] == (count, count)
         assert len(said) == -(-count // 1000)
         assert rebuild(engine, projection) == 0
