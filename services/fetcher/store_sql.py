@@ -4,15 +4,12 @@ Writes run, found and lease; only reads the ledger's tables.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import (
     ColumnElement,
-    Connection,
     Engine,
-    Table,
     and_,
     bindparam,
     delete,
@@ -22,15 +19,12 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from services.fetcher.emptying import Judged
 from services.fetcher.ports import FoundMail, Listed, Place, RecordedMail
 from shared.tables.fetcher import found, lease, run
 from shared.tables.ledger import archive, dead_letter, hold, raw, raw_run
-from shared.tables.schema import DatabaseUnreachable
+from shared.tables.transactions import answers, insert, transaction
 
 TRIES: Final = 3
 _CHUNK: Final = 1_000
@@ -48,8 +42,8 @@ class SqlCheckpoint:
     def begin_run(self, run_id: str, account: str, now: datetime) -> None:
         """Begin a run, or go on with one; its last error is forgotten."""
         row = {"run_id": run_id, "account": account, "started_at": now}
-        with self._transaction() as connection:
-            again = _insert(connection, run).values(row)
+        with transaction(self._engine) as connection:
+            again = insert(connection, run).values(row)
             connection.execute(again.on_conflict_do_update(index_elements=[run.c.run_id], set_={"last_error": None}))
 
     def note_error(self, run_id: str, error: str) -> None:
@@ -71,12 +65,12 @@ class SqlCheckpoint:
             found.c.folder == place.folder,
             found.c.uidvalidity != place.uidvalidity,
         )
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             return connection.execute(delete(found).where(others)).rowcount
 
     def forget_unlisted(self, place: Place, listed: set[str], run_id: str) -> None:
         """Drop the rows whose mail is no longer listed, but none of that run under a `nameless_uid`."""
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             rows = connection.execute(select(found.c.id, found.c.uid, found.c.run_id).where(_at(place))).all()
             gone = [
                 row.id for row in rows if row.uid not in listed and not (row.run_id == run_id and row.uid[0] == "=")
@@ -86,14 +80,14 @@ class SqlCheckpoint:
 
     def forget_run(self, run_id: str) -> None:
         """Drop what a run found: the mails stay in the mailbox, and the next run finds them again."""
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(delete(found).where(found.c.run_id == run_id))
 
     def unknown(self, place: Place, mails: Sequence[Listed]) -> list[Listed]:
         """Those that were neither fetched nor given up, in the same order."""
         is_known = or_(found.c.raw_id.is_not(None), found.c.attempts >= TRIES)
         known: set[str] = set()
-        with self._transaction(is_reading=True) as connection:
+        with transaction(self._engine, is_reading=True) as connection:
             for chunk in _chunks([mail.uid for mail in mails]):
                 query = select(found.c.uid).where(_at(place), found.c.uid.in_(chunk), is_known)
                 known.update(connection.execute(query).scalars())
@@ -101,7 +95,7 @@ class SqlCheckpoint:
 
     def published_by(self, run_id: str, raw_ids: Sequence[str]) -> set[str]:
         """Those that this run has published already."""
-        with self._transaction(is_reading=True) as connection:
+        with transaction(self._engine, is_reading=True) as connection:
             query = select(found.c.raw_id).where(found.c.run_id == run_id, found.c.raw_id.in_(raw_ids))
             return {name for name in connection.execute(query).scalars() if name}
 
@@ -114,8 +108,8 @@ class SqlCheckpoint:
         ]
         if not rows:
             return
-        with self._transaction() as connection:
-            statement = _insert(connection, found)
+        with transaction(self._engine) as connection:
+            statement = insert(connection, found)
             new = statement.excluded
             again = statement.on_conflict_do_update(
                 index_elements=["account", "folder", "uidvalidity", "uid"],
@@ -135,8 +129,8 @@ class SqlCheckpoint:
         text = error[:_ERROR_LIMIT].replace("\x00", "")
         row = _row(place, run_id, mail.uid, mail.size_bytes, now)
         row |= {"truncated": False, "attempts": 1, "last_error": text}
-        with self._transaction() as connection:
-            statement = _insert(connection, found).values(row)
+        with transaction(self._engine) as connection:
+            statement = insert(connection, found).values(row)
             again = statement.on_conflict_do_update(
                 index_elements=["account", "folder", "uidvalidity", "uid"],
                 set_={"attempts": found.c.attempts + 1, "last_error": text},
@@ -163,7 +157,7 @@ class SqlCheckpoint:
             )
             .order_by(found.c.id)
         )
-        with self._transaction(is_reading=True) as connection:
+        with transaction(self._engine, is_reading=True) as connection:
             return [
                 RecordedMail(row.uidvalidity, row.uid, Judged(row.kind, row.verdict, row.truncated))
                 for row in connection.execute(query)
@@ -177,7 +171,7 @@ class SqlCheckpoint:
             ~exists().where(delivered),
         )
         judged: dict[str, Judged] = {}
-        with self._transaction(is_reading=True) as connection:
+        with transaction(self._engine, is_reading=True) as connection:
             for chunk in _chunks(raw_ids):
                 query = (
                     select(raw.c.raw_id, raw.c.kind, raw.c.verdict, raw.c.truncated)
@@ -190,7 +184,7 @@ class SqlCheckpoint:
 
     def mark_cleaned(self, place: Place, uids: Sequence[str], now: datetime) -> None:
         """They were deleted or moved."""
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             for chunk in _chunks(uids):
                 connection.execute(
                     update(found).where(_at(place), found.c.uid.in_(chunk)).values(cleaned_at=bindparam("now")),
@@ -207,14 +201,14 @@ class SqlCheckpoint:
             .select_from(found)
             .where(found.c.run_id == run_id, name.is_not(None), ~is_recorded, ~is_dead)
         )
-        with self._transaction(is_reading=True) as connection:
+        with transaction(self._engine, is_reading=True) as connection:
             return int(connection.execute(query).scalar_one())
 
     def take_lease(self, account: str, holder: str, now: datetime, until: datetime) -> datetime | None:
         """None when the lease is the holder's now (also when it was already); else until when another has it."""
         row = {"account": account, "holder": holder, "until": until}
-        with self._transaction() as connection:
-            taken = _insert(connection, lease).values(row)
+        with transaction(self._engine) as connection:
+            taken = insert(connection, lease).values(row)
             connection.execute(
                 taken.on_conflict_do_update(
                     index_elements=[lease.c.account],
@@ -228,34 +222,16 @@ class SqlCheckpoint:
 
     def release_lease(self, account: str, holder: str) -> None:
         """Give it back, if it is the holder's."""
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(delete(lease).where(lease.c.account == account, lease.c.holder == holder))
 
     def answers(self) -> bool:
         """Whether the database is there now."""
-        try:
-            with self._transaction(is_reading=True) as connection:
-                connection.execute(select(1))
-        except DatabaseUnreachable:
-            return False
-        return True
+        return answers(self._engine)
 
     def _update_run(self, run_id: str, **values: Any) -> None:
-        with self._transaction() as connection:
+        with transaction(self._engine) as connection:
             connection.execute(update(run).where(run.c.run_id == run_id).values(**values))
-
-    @contextmanager
-    def _transaction(self, *, is_reading: bool = False) -> Iterator[Connection]:
-        engine = self._engine.execution_options(sqlite_read_only=True) if is_reading else self._engine
-        try:
-            with engine.begin() as connection:
-                yield connection
-        except (OperationalError, InterfaceError, PoolTimeout) as exc:
-            raise DatabaseUnreachable(f"the database does not answer: {_cause(exc)}") from exc
-        except DBAPIError as exc:
-            if exc.connection_invalidated:
-                raise DatabaseUnreachable(f"the database went away: {_cause(exc)}") from exc
-            raise
 
 
 def _at(place: Place) -> ColumnElement[bool]:
@@ -280,15 +256,6 @@ def _row(place: Place, run_id: str, uid: str, size_bytes: int, now: datetime) ->
     }
 
 
-def _insert(connection: Connection, table: Table) -> Any:
-    return (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
-
-
 def _chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
     for first in range(0, len(rows), _CHUNK):
         yield rows[first : first + _CHUNK]
-
-
-def _cause(exc: Exception) -> str:
-    origin = getattr(exc, "orig", None) or exc
-    return str(origin).strip().split("\n")[0]

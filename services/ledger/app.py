@@ -10,7 +10,6 @@ import structlog
 from sqlalchemy import Engine
 
 from services.ledger.archive_sql import SqlArchive
-from services.ledger.database import answers
 from services.ledger.dead_letters_sql import SqlDeadLetters
 from services.ledger.handler import ArchiveHandler, DeadLetterHandler, VerdictHandler
 from services.ledger.projection_redis import RedisProjection
@@ -24,6 +23,7 @@ from shared.errors import Transient
 from shared.service import run_service, stop_on_signals
 from shared.suppressions import connect_redis
 from shared.tables import connect, require_current
+from shared.tables.transactions import answers
 from shared.topology import LEDGER_ARCHIVE, LEDGER_DEAD, LEDGER_VERDICTS
 
 UPKEEP_EVERY_S: Final = 1.0

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine, select
 
-from services.ledger.database import insert, now_of, transaction
 from services.ledger.ports import ArchivedMail
 from shared.tables.ledger import archive
+from shared.tables.transactions import insert, now_of, transaction
 
 
 class SqlArchive:

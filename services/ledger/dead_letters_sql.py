@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, and_, func, or_, select, update
 
-from services.ledger.database import insert, now_of, transaction
 from services.ledger.ports import DeadLetter
 from shared.bus import Message, Publisher
 from shared.tables.ledger import dead_letter
+from shared.tables.transactions import insert, now_of, transaction
 from shared.topology import DEFAULT_EXCHANGE, queues_for
 
 _PAGE: Final = 200

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from sqlalchemy import Engine, and_, exists, select
 
-from services.ledger.database import transaction
 from shared.tables.ledger import hold, raw, raw_run
+from shared.tables.transactions import transaction
 
 
 class SqlRecorded:
@@ -15,8 +15,8 @@ class SqlRecorded:
         self._engine = engine
 
     def delivered(self, raw_ids: Sequence[str]) -> set[str]:
-        """Those that were delivered before, by a publisher or by a run that is not held."""
-        is_held = exists().where(and_(hold.c.run_id == raw_run.c.run_id, hold.c.state == "held"))
+        """Those that were delivered before, by a publisher or by a run that was neither held nor dropped."""
+        is_held = exists().where(and_(hold.c.run_id == raw_run.c.run_id, hold.c.state.in_(("held", "dropped"))))
         with transaction(self._engine, is_reading=True) as connection:
             known = select(raw_run.c.raw_id).where(raw_run.c.raw_id.in_(raw_ids), ~is_held).distinct()
             return set(connection.execute(known).scalars())

@@ -8,10 +8,10 @@ from typing import Any
 from sqlalchemy import Connection, and_, exists, select
 
 from services.ledger.bulk_sql import among, insert_rows, update_rows
-from services.ledger.database import draw_versions
 from services.ledger.fold import Report, fold_events
 from services.ledger.policy import Mark, Policy, Severity, Standing, State, judge_address
 from services.ledger.ports import RELEASED, Change, event_of
+from services.ledger.versions_sql import draw_versions
 from shared.tables.ledger import address, hold, mark, outbox, policy, raw, raw_run, report
 
 

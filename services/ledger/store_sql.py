@@ -11,12 +11,12 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import Connection, Engine, delete, select
 
 from services.ledger.bulk_sql import among, insert_new, insert_rows, update_rows
-from services.ledger.database import now_of, transaction
 from services.ledger.fold import merge_outcomes, severity_of
 from services.ledger.ports import Change
 from services.ledger.standings_sql import lock_addresses, read_addresses, read_policy, recompute
 from shared.contract import Outcome, VerdictMessage
 from shared.tables.ledger import hold, outbox, projection, raw, raw_run, report
+from shared.tables.transactions import now_of, transaction
 
 TRANSACTION_OUTCOMES: Final = 2000
 """A batch with more outcomes (or mails without any) becomes several transactions: bounded statements, short locks."""

@@ -10,13 +10,14 @@ from typing import IO, Final
 import structlog
 from sqlalchemy import Engine, func, select, text, update
 
-from services.ledger.database import last_version, now_of, transaction
 from services.ledger.handler import VerdictHandler
 from services.ledger.policy import Standing
 from services.ledger.ports import Change
 from services.ledger.projection_redis import ProjectionState, RedisProjection
 from services.ledger.standings_sql import as_change
+from services.ledger.versions_sql import last_version
 from shared.tables.ledger import address, outbox, projection
+from shared.tables.transactions import now_of, transaction
 
 _PAGE: Final = 1000
 _DRAIN: Final = 500

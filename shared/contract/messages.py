@@ -21,7 +21,9 @@ BODY_LIMIT_BYTES: Final = 1024 * 1024
 _HEX_ID = validate.Regexp(r"\A[0-9a-f]{64}\Z", error="must be 64 hexadecimal digits")
 _SHORT = validate.Length(max=255)
 _SLUG = validate.Regexp(r"\A[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", error="must be a slug of at most 64 characters")
-_REASON = validate.Regexp(r"\A[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z", error="must be kebab case")
+_REASON = validate.Regexp(
+    r"\A(?=.{1,64}\Z)[a-z][a-z0-9]*(?:-[a-z0-9]+)*\Z", error="must be kebab case, at most 64 characters"
+)
 
 
 class RawBounceHeaders(TypedDict):
@@ -183,7 +185,7 @@ class VerdictSchema(_Message):
     truncated = fields.Boolean(load_default=False)
     reporting_mta = _text()
     campaign = _text()
-    classifier_version = fields.Integer(required=True, validate=validate.Range(min=1))
+    classifier_version = fields.Integer(required=True, validate=validate.Range(1, 2**31 - 1))
     judged_at = fields.AwareDateTime(required=True, format="iso")
     outcomes = fields.List(fields.Nested(OutcomeSchema), required=True, validate=validate.Length(max=1000))
 

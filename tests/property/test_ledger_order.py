@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete
 
-from services.ledger.database import transaction
 from services.ledger.standings_sql import lock_addresses, read_policy, recompute
 from services.ledger.store_sql import SqlVerdictStore
 from shared.contract import Outcome, VerdictMessage
 from shared.tables import connect, upgrade
 from shared.tables.ledger import address, hold, mark, outbox, raw, raw_run, report
+from shared.tables.transactions import transaction
 from tests.property.ledger_model import (
     BLANK,
     FAR_FUTURE,

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import pytest
 from sqlalchemy import Connection, Engine, event, insert, select, text
 
-from services.ledger.database import transaction
 from services.ledger.store_sql import SqlVerdictStore
 from shared.contract import VerdictMessage
 from shared.errors import Transient
 from shared.tables import connect
 from shared.tables.ledger import hold, outbox
 from shared.tables.schema import DatabaseUnreachable
+from shared.tables.transactions import transaction
 from tests.property.ledger_model import at, expected, outcome, stored, verdict
 from tests.servers.postgresql import PostgreSQLServer
 from tests.servers.waiting import eventually

@@ -1,16 +1,15 @@
-"""What PostgreSQL and SQLite do differently, and what of their errors waiting can mend."""
+"""Transactions on PostgreSQL and SQLite: what they do differently, and what of their errors waiting can mend."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, func, select, text, update
+from sqlalchemy import Connection, Engine, Table, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, InterfaceError, InternalError, OperationalError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from shared.tables.ledger import projection
 from shared.tables.schema import DatabaseUnreachable
 
 
@@ -53,23 +52,6 @@ def now_of(connection: Connection) -> datetime:
         moment: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
         return moment.astimezone(UTC)
     return datetime.now(UTC)
-
-
-def draw_versions(connection: Connection, count: int) -> list[int]:
-    """That many new versions, ascending, greater than any drawn by a transaction that held the same address before."""
-    if connection.dialect.name == "postgresql":
-        drawn = text("SELECT nextval('address_version') FROM generate_series(1, :count)")
-        return sorted(connection.execute(drawn, {"count": count}).scalars())
-    bumped = update(projection).values(last_version=projection.c.last_version + count)
-    last: int = connection.execute(bumped.returning(projection.c.last_version)).scalar_one()
-    return list(range(last - count + 1, last + 1))
-
-
-def last_version(connection: Connection) -> int:
-    """The greatest version drawn so far."""
-    if connection.dialect.name == "postgresql":
-        return int(connection.execute(text("SELECT last_value FROM address_version")).scalar_one())
-    return int(connection.execute(select(projection.c.last_version)).scalar_one())
 
 
 def answers(engine: Engine) -> bool:
