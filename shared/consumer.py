@@ -21,8 +21,8 @@ from shared.bus import BatchLimits, BrokerUnreachable, Delivery, Handler, Publis
 from shared.errors import Transient
 from shared.topology import LEDGER_DEAD
 
-PREFETCH_BATCHES: Final = 3
-"""One at the handler, one ready, one arriving."""
+PREFETCH_BATCHES: Final = 2
+"""One at the handler, one that arrives."""
 GIVE_BACK_AFTER_S: Final = 60.0
 LONGEST_HOLD_S: Final = 1200.0
 """The broker takes a delivery away after 30 minutes without an ack."""
@@ -69,6 +69,12 @@ class Consumer:
         self._heartbeat_s = heartbeat_s
         self.is_consuming = False
         """For a readiness check: connected, and fed by the broker."""
+
+    @property
+    def prefetch(self) -> int:
+        """Messages that may be here unsettled. Long work one by one is left to whoever is free (mailboxes to fetch)."""
+        messages = self.limits.messages
+        return 1 if messages == 1 else min(messages * PREFETCH_BATCHES, 65535)
 
     def flush(self) -> None:
         """Close the batch that is open now."""
@@ -164,7 +170,7 @@ class _Session:
     def _consume(self, stop: threading.Event) -> None:
         channel = self._connection.channel()
         channel.auto_decode = False
-        channel.basic_qos(0, min(self._consumer.limits.messages * PREFETCH_BATCHES, 65535), False)
+        channel.basic_qos(0, self._consumer.prefetch, False)
         tag = channel.basic_consume(self._consumer.queue_name, callback=self._receive)
         self._consumer.is_consuming = True
         beat_at = 0.0

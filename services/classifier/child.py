@@ -15,6 +15,7 @@ from services.classifier.framing import read_frame, write_frame
 from services.classifier.judge import judge
 from services.classifier.rulebook import own_rulebook
 
+READY: Final = b"ready"
 OUT_OF_MEMORY: Final = 77
 """The exit status of a child that reached its limit."""
 
@@ -27,6 +28,8 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     own_rulebook()  # compiled while the first batch is on its way
     os.dup2(2, 1)  # whatever prints must not end up between two frames
+    write_frame(answers, READY)
+    answers.flush()
     try:
         while (head := read_frame(requests)) is not None:
             batch = [read_frame(requests) for _ in range(int.from_bytes(head))]

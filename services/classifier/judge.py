@@ -95,7 +95,7 @@ def extract(anatomy: Anatomy, reports: list[Report]) -> list[Finding]:
     ]
     found = read_notice(anatomy.notice, ours, [address for address in listed if address])
     if not found:
-        address = any_address(anatomy.notice, ours) or sole_recipient(anatomy.returned)
+        address = sole_recipient(anatomy.returned) or any_address(anatomy.notice, ours)
         found = [
             Finding(
                 recipient=address, section=anatomy.notice, found_by="the only other address" if address else "nothing"

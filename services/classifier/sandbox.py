@@ -18,16 +18,22 @@ from typing import Any, Final
 import orjson
 import structlog
 
-from services.classifier.child import OUT_OF_MEMORY
+from services.classifier.child import OUT_OF_MEMORY, READY
 from services.classifier.framing import read_frame, write_frame
 from services.classifier.ports import LethalMail
+from shared.errors import Transient
 
 MEMORY_BYTES: Final = 1024 * 1024 * 1024
 """Address space, of which a child takes about a quarter before its first mail."""
+START_TIMEOUT_S: Final = 60.0
 MAIL_TIMEOUT_S: Final = 20.0
 """Far beyond what any mail takes; the longest of the hostile ones takes about a second."""
 
 log = structlog.get_logger(__name__)
+
+
+class ParserUnavailable(Transient):
+    """The parser's process cannot be started; no mail is to blame."""
 
 
 class _ChildEnded(Exception):
@@ -44,7 +50,10 @@ class Sandbox:
         self._lock = threading.Lock()
 
     def judge(self, raws: Sequence[bytes]) -> list[dict[str, Any] | LethalMail]:
-        """For each mail, in order, its judgement, or why it cannot have one."""
+        """For each mail, in order, its judgement, or why it cannot have one.
+
+        Raises ParserUnavailable when no child can be started.
+        """
         with self._lock:
             judgements: list[dict[str, Any] | LethalMail] = []
             while len(judgements) < len(raws):
@@ -66,6 +75,15 @@ class Sandbox:
     def _judge_batch(self, raws: Sequence[bytes], judgements: list[dict[str, Any] | LethalMail]) -> None:
         """Append a judgement for each; raises _ChildEnded with those that came before its end appended."""
         child = self._running_child()
+        try:
+            self._exchange(child, raws, judgements)
+        except BaseException:
+            self._end(child)  # an answer left unread would be taken for the next mail's
+            raise
+
+    def _exchange(
+        self, child: subprocess.Popen[bytes], raws: Sequence[bytes], judgements: list[dict[str, Any] | LethalMail]
+    ) -> None:
         assert child.stdin is not None
         assert child.stdout is not None
         try:
@@ -79,17 +97,17 @@ class Sandbox:
         with selectors.DefaultSelector() as selector:
             selector.register(child.stdout, selectors.EVENT_READ)
             for _ in raws:
-                answer = self._answer(child, selector)
+                answer = self._answer(child, selector, self._mail_timeout_s)
                 judgements.append(orjson.loads(answer))
 
-    def _answer(self, child: subprocess.Popen[bytes], selector: selectors.BaseSelector) -> bytes:
+    def _answer(self, child: subprocess.Popen[bytes], selector: selectors.BaseSelector, timeout_s: float) -> bytes:
         assert child.stdout is not None
-        until = time.monotonic() + self._mail_timeout_s
+        until = time.monotonic() + timeout_s
         while not selector.select(until - time.monotonic()):
             if time.monotonic() >= until:
                 child.kill()
                 self._end(child)
-                raise _ChildEnded(f"it took more than {self._mail_timeout_s:g} s to parse")
+                raise _ChildEnded(f"it took more than {timeout_s:g} s to parse")
         answer = read_frame(child.stdout)
         if answer is None:
             self._end(child)
@@ -103,13 +121,30 @@ class Sandbox:
 
     def _running_child(self) -> subprocess.Popen[bytes]:
         if self._child is None:
-            arguments = [sys.executable, "-m", "services.classifier.child", str(self._memory_bytes)]
-            environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+            self._child = self._start_child()
+        return self._child
+
+    def _start_child(self) -> subprocess.Popen[bytes]:
+        arguments = [sys.executable, "-m", "services.classifier.child", str(self._memory_bytes)]
+        # Nothing else of the environment: what parses strangers' mails needs no password of ours.
+        environment = {"PYTHONPATH": os.pathsep.join(path or "." for path in sys.path), "PATH": os.defpath}
+        try:
             # unbuffered reads: what is in a buffer of ours, no selector can see
-            self._child = subprocess.Popen(  # noqa: S603 (our own module)
+            child = subprocess.Popen(  # noqa: S603 (our own module)
                 arguments, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, bufsize=0
             )
-        return self._child
+        except OSError as exc:
+            raise ParserUnavailable(f"the parser cannot be started: {exc}") from exc
+        assert child.stdout is not None
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(child.stdout, selectors.EVENT_READ)
+                if self._answer(child, selector, START_TIMEOUT_S) != READY:
+                    raise _ChildEnded("it answered before it was asked")
+        except _ChildEnded as exc:
+            self._end(child)
+            raise ParserUnavailable(f"the parser does not start: status {child.returncode}, {exc}") from exc
+        return child
 
     def _end(self, child: subprocess.Popen[bytes]) -> None:
         self._child = None

@@ -21,11 +21,13 @@ from services.commands.terminal import (
     setting,
 )
 from services.embedded import EmbeddedPipeline, Tally
+from services.fetcher.emptying import Empty, read_emptying
+from services.fetcher.endpoint import Protocol
 from services.fetcher.mailbox_files import Found
-from services.fetcher.sources import clean_source, count_source, is_account_url, open_source
+from services.fetcher.sources import clean_source, count_source, is_account_url, open_source, read_account_url
 from services.fetcher.store_sql import SqlCheckpoint
 from services.ledger.projection_redis import RedisProjection
-from shared.errors import ConfigurationError
+from shared.errors import ConfigurationError, MailroomError
 from shared.suppressions import connect_redis
 
 COUNTS: Final = ("hard", "soft", "unidentified", "ignored", "duplicate", "dead_lettered")
@@ -58,6 +60,7 @@ def process(sources: Sequence[str], empty: str, list_id: str | None, database: s
     """
     with refusals():
         configure_logs("process")
+        _check_emptying(sources, empty)
         password = _password(sources)
         engine = open_for_writing(database)
         redis_url = setting("MAILROOM_REDIS_URL")
@@ -102,14 +105,30 @@ def _password(sources: Sequence[str]) -> str:
     return getpass.getpass(f"Password for {accounts[0]}: ", sys.stderr)
 
 
+def _check_emptying(sources: Sequence[str], empty: str) -> None:
+    """Whether the sources can be emptied so, before anything is done."""
+    emptying = read_emptying(empty)
+    if emptying.empty == Empty.NOTHING:
+        return
+    accounts = [read_account_url(source) for source in sources if is_account_url(source)]
+    if not accounts:
+        raise ConfigurationError("--empty is for accounts: files and folders are never changed")
+    if emptying.empty == Empty.MOVE and any(account.endpoint.protocol == Protocol.POP3 for account in accounts):
+        raise ConfigurationError("POP3 knows no folders to move to; choose --empty bounces or all")
+
+
 def _clean(sources: Sequence[str], empty: str, tally: Tally, engine: Engine, password: str) -> int:
+    """How many mails left their mailboxes; a mailbox that cannot be cleaned is one more error of the tally."""
     if empty == "nothing":
         return 0
     checkpoint = SqlCheckpoint(engine)
-    accounts = [source for source in sources if is_account_url(source)]
-    if not accounts:
-        raise ConfigurationError("--empty is for accounts: files and folders are never changed")
-    return sum(clean_source(source, empty, tally.raw_ids, checkpoint.judged, password) for source in accounts)
+    cleaned = 0
+    for source in filter(is_account_url, sources):
+        try:
+            cleaned += clean_source(source, empty, tally.raw_ids, checkpoint.judged, password)
+        except MailroomError as exc:
+            tally.errors.append(f"{source} was not cleaned: {exc}")
+    return cleaned
 
 
 def _print_json(tally: Tally, suppressed: Sequence[str], cleaned: int) -> None:

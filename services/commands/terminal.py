@@ -11,12 +11,12 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from sqlalchemy import Engine
-from sqlalchemy.engine import make_url
 
 from shared import logs
 from shared.environment import Environment
-from shared.errors import ConfigurationError, MailroomError
+from shared.errors import MailroomError
 from shared.tables import connect, require_current, upgrade
+from shared.tables.schema import read_url
 
 _PIPE_WIDTH: Final = 200
 DEFAULT_DATABASE: Final = "sqlite:///mailroom.db"
@@ -89,10 +89,7 @@ def open_for_reading(url: str | None) -> Engine:
 
 def _told(url: str | None) -> str:
     url = url or setting("MAILROOM_DATABASE_URL", DEFAULT_DATABASE)
-    try:
-        parsed = make_url(url)
-    except Exception as exc:
-        raise ConfigurationError(f"{url!r} is no database URL; one looks like {DEFAULT_DATABASE}") from exc
+    parsed = read_url(url)
     where = parsed.render_as_string(hide_password=True)
     if parsed.get_backend_name() == "sqlite" and parsed.database:
         where = str(Path(parsed.database).absolute())

@@ -1,7 +1,9 @@
 """What can be wrong with a mailbox, in classes, each with what to do about it."""
 
+import re
 import socket
 import ssl
+from typing import Final
 
 from shared.errors import ConfigurationError, MailroomError, Permanent, Transient
 
@@ -40,6 +42,14 @@ class ConnectionLost(MailboxError):
 
 class LoginOver(ConnectionLost):
     """This login was given up after the mail before this command; no mail is to blame, a new login goes on."""
+
+
+_TEMPORARY: Final = re.compile(r"\[(?:SYS/TEMP|IN-USE|UNAVAILABLE|INUSE|SERVERBUG|LIMIT)\b", re.IGNORECASE)
+
+
+def is_temporary_refusal(text: str) -> bool:
+    """A response code says that the server is in trouble, not the mail (RFC 3206 §4, RFC 5530 §3)."""
+    return _TEMPORARY.search(text) is not None
 
 
 class CannotClean(MailboxError):

@@ -8,7 +8,14 @@ from typing import Final
 import structlog
 
 from services.fetcher.accounts import Account
-from services.fetcher.errors import ConnectionLost, Interrupted, LoginOver, MailGone, MailUnreadable
+from services.fetcher.errors import (
+    ConnectionLost,
+    Interrupted,
+    LoginOver,
+    MailGone,
+    MailUnreadable,
+    is_temporary_refusal,
+)
 from services.fetcher.ports import (
     Checkpoint,
     Fetched,
@@ -24,6 +31,7 @@ from shared.identity import raw_id
 from shared.wire import raw_bounce_message
 
 _LOOK_UP: Final = 1_000
+_ALL_REFUSED: Final = 5
 
 log = structlog.get_logger(__name__)
 
@@ -52,7 +60,7 @@ class _Window:
 
 @dataclass(frozen=True, slots=True)
 class _Suspect:
-    """The mail at which a connection broke."""
+    """A mail at which a connection broke, or that was refused."""
 
     place: Place
     mail: Listed
@@ -84,6 +92,7 @@ class SliceFetcher:
         self._limits = limits
         self._until = clock() + limits.duration
         self._tried: set[str] = set()
+        self._refused: list[_Suspect] = []
 
     def fetch(self) -> bool:
         """Whether the mailbox has nothing more to fetch; False when the slice is full.
@@ -99,7 +108,9 @@ class SliceFetcher:
                     if suspect is not None:  # the server is there, so it was the mail
                         self._count_failure(suspect.place, suspect.mail, suspect.cause)
                         suspect = None
-                    return self._work(mailbox)
+                    is_done = self._work(mailbox)
+                self._count_refused()
+                return is_done
             except _Broken as exc:
                 suspect = exc.suspect
                 fruitless = 0 if self.fetched > before else fruitless + 1
@@ -159,13 +170,27 @@ class SliceFetcher:
         except MailGone:
             return None
         except MailUnreadable as exc:
-            self._count_failure(place, mail, str(exc))
+            self._tried.add(mail.uid)
+            if is_temporary_refusal(str(exc)):  # the next pass tries it again, however often that takes
+                log.warning("mail_refused_for_now", account=self._account.name, cause=str(exc))
+            else:
+                self._refused.append(_Suspect(place, mail, str(exc)))
             return None
         except LoginOver as exc:
             raise _Broken(exc, None) from exc
         except ConnectionLost as exc:
             self._tried.add(mail.uid)
             raise _Broken(exc, _Suspect(place, mail, str(exc))) from exc
+
+    def _count_refused(self) -> None:
+        """A server that gives out nothing at all is in trouble itself; else what it did not give out is tried thrice in all."""
+        if not self.fetched and len(self._refused) >= _ALL_REFUSED:
+            log.error(
+                "nothing_given_out", account=self._account.name, mails=len(self._refused), cause=self._refused[0].cause
+            )
+            return
+        for suspect in self._refused:
+            self._count_failure(suspect.place, suspect.mail, suspect.cause)
 
     def _count_failure(self, place: Place, mail: Listed, cause: str) -> None:
         self._tried.add(mail.uid)

@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Final
 
 import structlog
 
 from services.fetcher.accounts import Account, Accounts
 from services.fetcher.cleaning import clean_mailbox
 from services.fetcher.emptying import Empty, Judged
-from services.fetcher.errors import CannotClean, Interrupted, MailboxError
+from services.fetcher.errors import CannotClean, ConnectionLost, Interrupted, MailboxError
 from services.fetcher.fetching import SliceFetcher, SliceLimits
 from services.fetcher.opening import open_mailbox
 from services.fetcher.ports import Checkpoint, Mailbox, OpenMailbox, RecordedMail
@@ -20,6 +21,9 @@ from shared.errors import Permanent
 from shared.wire import fetch_request_message, read_fetch_request
 
 log = structlog.get_logger(__name__)
+
+LOGIN_REMOVES: Final = 500
+"""Mails removed in one login: on POP3 nothing is deleted before QUIT, so what breaks before it has been for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,24 +113,29 @@ class FetchHandler:
         A fetcher that was killed leaves its lease behind, so one that is not renewed is waited for.
         """
         first_seen: datetime | None = None
+        waited_s = 0.0
         while True:
             now = self._clock()
-            held_until = self._checkpoint.take_lease(account, self._holder, now, now + self._patience.lease)
+            if first_seen is not None and waited_s > self._patience.lease.total_seconds():
+                now_there = max(now, first_seen + timedelta(seconds=1))  # its clock was ahead of ours
+            else:
+                now_there = now
+            held_until = self._checkpoint.take_lease(account, self._holder, now_there, now + self._patience.lease)
             if held_until is None:
                 return True
             if first_seen is not None and held_until > first_seen:
                 return False
             first_seen = held_until
             self._pause()
+            waited_s += self._patience.poll_s
 
     def _work(self, run: "_Run", lease: "_Lease") -> bool:
-        self._clean(run)
-
         def tick() -> None:
             if self._wait(0):
                 raise Interrupted("the fetcher was told to stop; the rest of this slice comes again")
             lease.renew_when_due()
 
+        self._clean(run, tick)
         fetcher = SliceFetcher(
             run.account,
             run.run_id,
@@ -144,11 +153,12 @@ class FetchHandler:
         self._checkpoint.mark_fetched(run.run_id, self._clock())
         if run.account.emptying.empty != Empty.NOTHING:
             self._await_ledger(run, lease)
-            self._clean(run)
+            self._clean(run, tick)
         self._checkpoint.mark_finished(run.run_id, self._clock())
         return False
 
-    def _clean(self, run: "_Run") -> None:
+    def _clean(self, run: "_Run", tick: Callable[[], None]) -> None:
+        """Remove what may go, some in each login. What cannot be removed stays, and never keeps new mails from being fetched."""
         account = run.account
         if account.emptying.empty == Empty.NOTHING:
             return
@@ -157,20 +167,28 @@ class FetchHandler:
             for mail in self._checkpoint.recorded(account.name, account.folder)
             if account.emptying.takes(mail.judged)
         ]
-        if not mails:
-            return
-
-        def recorded(mailbox: Mailbox) -> list[tuple[str, Judged]]:
-            return _of_this_uidvalidity(mails, mailbox)
-
-        try:
-            cleaned = clean_mailbox(run.open_mailbox, account.emptying, recorded, self._checkpoint.judged)
-        except CannotClean as exc:  # fetching goes on: what stays in the mailbox is fetched only once
-            log.error("cleaning_failed", account=account.name, run_id=run.run_id, cause=str(exc))
-            self._checkpoint.note_error(run.run_id, str(exc))
-            return
-        self._checkpoint.mark_cleaned(cleaned.place(account.name), cleaned.uids, self._clock())
-        log.info("mailbox_cleaned", account=account.name, run_id=run.run_id, mails=len(cleaned.uids))
+        share, first = LOGIN_REMOVES, 0
+        while first < len(mails):
+            tick()
+            part = mails[first : first + share]
+            try:
+                cleaned = clean_mailbox(
+                    run.open_mailbox,
+                    account.emptying,
+                    partial(_of_this_uidvalidity, part),
+                    self._checkpoint.judged,
+                )
+            except (CannotClean, ConnectionLost) as exc:
+                share //= 4
+                if isinstance(exc, ConnectionLost) and share:
+                    log.warning("cleaning_broke", account=account.name, run_id=run.run_id, cause=str(exc), share=share)
+                    continue
+                log.error("cleaning_failed", account=account.name, run_id=run.run_id, cause=str(exc))
+                self._checkpoint.note_error(run.run_id, str(exc))
+                return
+            self._checkpoint.mark_cleaned(cleaned.place(account.name), cleaned.uids, self._clock())
+            log.info("mailbox_cleaned", account=account.name, run_id=run.run_id, mails=len(cleaned.uids))
+            first += len(part)
 
     def _await_ledger(self, run: "_Run", lease: "_Lease") -> None:
         """Until nothing of the run waits, or nothing has moved for a while; logged out all the time."""

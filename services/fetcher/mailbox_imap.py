@@ -21,6 +21,7 @@ from services.fetcher.errors import (
     CannotClean,
     ConnectionLost,
     FolderMissing,
+    LoginOver,
     LoginRefused,
     MailboxLocked,
     MailboxUnreachable,
@@ -146,7 +147,7 @@ class ImapMailbox:
         mails = []
         for first in range(1, self._exists + 1, _LIST_CHUNK):
             numbers = range(first, min(first + _LIST_CHUNK, self._exists + 1))
-            with self._step():
+            with self._asking():
                 self._client.use_uid = False
                 answers = self._client.fetch(list(numbers), ["UID", "RFC822.SIZE"])
                 self._client.use_uid = True
@@ -219,7 +220,7 @@ class ImapMailbox:
 
     def _missing(self, chunk: list[int]) -> list[str]:
         """Those that are no longer there: an OK is not believed, Dovecot gives it for a STORE that it did not do."""
-        with self._step():
+        with self._asking():
             left = self._client.fetch(chunk, ["UID"])
         return [str(uid) for uid in chunk if uid not in left]
 
@@ -228,7 +229,7 @@ class ImapMailbox:
             raise CannotClean("the folder was opened for reading only")
 
     def _has(self, capability: str) -> bool:
-        with self._step():
+        with self._asking():
             return bool(self._client.has_capability(capability))
 
     @contextlib.contextmanager
@@ -239,6 +240,15 @@ class ImapMailbox:
                 yield
         except (IMAPClientAbortError, ProtocolError, OSError, ValueError, AssertionError) as exc:
             raise ConnectionLost(f"the connection to the mail server broke: {str(exc)[:200]}") from exc
+
+    @contextlib.contextmanager
+    def _asking(self) -> Iterator[None]:
+        """A NO to a question about the mailbox is no mail's fault: another login may be answered."""
+        try:
+            with self._step():
+                yield
+        except IMAPClientError as exc:
+            raise LoginOver(f"the server does not answer: {str(exc)[:200]}") from exc
 
     @contextlib.contextmanager
     def _change(self, what: str) -> Iterator[None]:

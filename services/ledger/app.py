@@ -27,6 +27,8 @@ from shared.tables.transactions import answers
 from shared.topology import LEDGER_ARCHIVE, LEDGER_DEAD, LEDGER_VERDICTS
 
 UPKEEP_EVERY_S: Final = 1.0
+ARCHIVE_BATCH: Final = 100
+"""Whole mails of up to a MiB, of which twice as many are held."""
 
 log = structlog.get_logger(__name__)
 
@@ -64,7 +66,9 @@ def subscribe(bus: Bus, engine: Engine, projection: RedisProjection | None, batc
 
     verdicts = VerdictHandler(SqlVerdictStore(engine), projection, bus)
     bus.subscribe(LEDGER_VERDICTS.name, verdicts, BatchLimits(batch), is_ready)
-    bus.subscribe(LEDGER_ARCHIVE.name, ArchiveHandler(SqlArchive(engine)), BatchLimits(batch), is_ready)
+    bus.subscribe(
+        LEDGER_ARCHIVE.name, ArchiveHandler(SqlArchive(engine)), BatchLimits(min(batch, ARCHIVE_BATCH)), is_ready
+    )
     bus.subscribe(LEDGER_DEAD.name, DeadLetterHandler(SqlDeadLetters(engine)), BatchLimits(batch), is_ready)
     return verdicts
 

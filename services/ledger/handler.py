@@ -173,7 +173,8 @@ def _instant(value: object) -> datetime | None:
 
 def _letter_id(queue: str, message: Message) -> str:
     digest = hashlib.sha256()
-    for part in (queue, message.content_type, message.type):
+    # The run too: what a held run brought and what came without one are two letters, for they count differently.
+    for part in (queue, message.content_type, message.type, str(message.headers.get("run_id") or "")):
         digest.update(part.encode("utf-8", "surrogatepass") + b"\0")
     digest.update(message.body)
     return digest.hexdigest()

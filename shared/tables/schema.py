@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, event
+from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -27,10 +27,7 @@ def connect(url: str, *, must_exist: bool = False) -> Engine:
 
     Raises ConfigurationError for another database, and, with must_exist, for an SQLite file that is not there.
     """
-    try:
-        parsed = make_url(url)
-    except ArgumentError as exc:
-        raise ConfigurationError(f"MAILROOM_DATABASE_URL is no database URL: {url!r}") from exc
+    parsed = read_url(url)
     backend = parsed.get_backend_name()
     if backend == "sqlite":
         if must_exist and parsed.database and parsed.database != ":memory:" and not Path(parsed.database).is_file():
@@ -38,7 +35,7 @@ def connect(url: str, *, must_exist: bool = False) -> Engine:
                 f"there is no database at {Path(parsed.database).absolute()}: nothing was processed here yet. "
                 "Run `mailroom process` in this folder, or set MAILROOM_DATABASE_URL"
             )
-        engine = create_engine(parsed, connect_args={"timeout": 60})
+        engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": 60})
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_immediate)
         return engine
@@ -51,10 +48,21 @@ def connect(url: str, *, must_exist: bool = False) -> Engine:
         return create_engine(
             parsed.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
+            hide_parameters=True,  # an address has no business in a log
             pool_size=4,
             connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "options": settings},
         )
     raise ConfigurationError(f"MAILROOM_DATABASE_URL names {backend!r}; supported are sqlite and postgresql")
+
+
+def read_url(url: str) -> URL:
+    """The URL in its parts. Raises ConfigurationError, which does not repeat it: there may be a password in it."""
+    try:
+        return make_url(url)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(
+            "the database URL cannot be read; it looks like postgresql://user:password@host/name or sqlite:///file"
+        ) from None
 
 
 def _configure_sqlite(connection: Any, _record: Any) -> None:

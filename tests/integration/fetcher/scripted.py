@@ -81,6 +81,9 @@ class Maildrop:
     breaks_at: set[bytes] = field(default_factory=set)
     """The connection ends in the middle of these."""
     refuses: set[bytes] = field(default_factory=set)
+    refusal: bytes = b"-ERR [SYS/PERM] unreadable"
+    hangs_up_after: int | None = None
+    """So many commands of one login."""
     quit_answer: bytes = b"+OK"
     sizes: dict[bytes, int] = field(default_factory=dict)
     """Lies in LIST."""
@@ -90,7 +93,11 @@ class Maildrop:
         uidls = list(self.uidls or [])
         deleted: set[int] = set()
         session.say(b"+OK")
+        commands = 0
         while line := session.hear():
+            commands += 1
+            if self.hangs_up_after is not None and commands > self.hangs_up_after:
+                return
             word, *arguments = line.split()
             if word == b"LIST":
                 sizes = [self.sizes.get(mail, len(mail)) for mail in mails]
@@ -115,7 +122,7 @@ class Maildrop:
 
     def _give(self, session: Session, mail: bytes) -> None:
         if mail in self.refuses:
-            session.say(b"-ERR [SYS/PERM] unreadable")
+            session.say(self.refusal)
         elif mail in self.breaks_at:
             session.connection.sendall(b"+OK\r\n" + mail[: len(mail) // 2])
             session.connection.shutdown(socket.SHUT_RDWR)

@@ -99,6 +99,36 @@ def test_one_bad_mail_stops_nothing(ledger: Ledger, fetching: Fetch, fault: str)
     assert left.last_error
 
 
+def test_a_server_that_hangs_up_while_it_is_cleaned_gets_clean_and_gives_out_what_is_new(
+    ledger: Ledger, fetching: Fetch
+) -> None:
+    maildrop = Maildrop([mail(number) for number in range(300)], [b"%d" % number for number in range(300)])
+    with serving(maildrop) as server:
+        fetching(account_at(server.port, empty="nothing")).request()
+        ledger.record_arrived()
+        new = [mail(number) for number in range(300, 303)]
+        maildrop.mails = [*maildrop.mails, *new]
+        maildrop.uidls = [*(maildrop.uidls or []), b"300", b"301", b"302"]
+        maildrop.hangs_up_after = 60
+        fetching(account_at(server.port)).request("run-2")
+    assert maildrop.mails == new
+    assert set(new) <= set(ledger.raws)
+
+
+@pytest.mark.parametrize("refusal", [b"-ERR [SYS/TEMP] disk trouble", b"-ERR no"])
+def test_a_server_in_trouble_for_three_passes_loses_nothing(ledger: Ledger, fetching: Fetch, refusal: bytes) -> None:
+    mails = [mail(number) for number in range(10)]
+    maildrop = Maildrop(mails, [b"%d" % number for number in range(10)], refuses=set(mails), refusal=refusal)
+    with serving(maildrop) as server:
+        fetch = fetching(account_at(server.port, empty="nothing"))
+        for number in range(4):
+            fetch.request(f"run-{number}")
+        assert ledger.raws == []
+        maildrop.refuses = set()
+        fetch.request("run-healed")
+    assert ledger.raws == mails
+
+
 def test_a_server_that_always_breaks_is_given_up_for_now(ledger: Ledger, fetching: Fetch) -> None:
     mails = [mail(number) for number in range(10)]
     with serving(Maildrop(mails, [b"%d" % number for number in range(10)], breaks_at=set(mails))) as server:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from services.classifier.ports import LethalMail
-from services.classifier.sandbox import Sandbox
+from services.classifier.sandbox import ParserUnavailable, Sandbox
 
 REPORT = b"""\
 From: MAILER-DAEMON@mx.example.com
@@ -80,3 +80,24 @@ def test_a_parser_that_was_killed_between_two_batches_is_replaced(sandbox: Sandb
     (judgement,) = sandbox.judge([REPORT])
     assert isinstance(judgement, dict)
     assert judgement["outcomes"][0]["recipient"] == "gone@example.net"
+
+
+def test_a_parser_that_cannot_be_started_is_no_mails_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    for no_parser in ("/bin/false", "/nowhere/python"):
+        monkeypatch.setattr("sys.executable", no_parser)
+        with pytest.raises(ParserUnavailable):
+            Sandbox().judge([REPORT])
+
+
+def test_an_error_of_our_own_in_mid_batch_gives_no_mail_the_answer_of_another(sandbox: Sandbox) -> None:
+    reports = [REPORT.replace(b"gone@", b"gone%d@" % number) for number in range(3)]
+
+    class Broken(list):  # type: ignore[type-arg]
+        def append(self, _: object) -> None:
+            raise MemoryError
+
+    with pytest.raises(MemoryError):
+        sandbox._judge_batch(reports, Broken())
+    for number, judgement in enumerate(sandbox.judge(reports)):
+        assert isinstance(judgement, dict)
+        assert judgement["outcomes"][0]["recipient"] == f"gone{number}@example.net"
