@@ -1,5 +1,8 @@
 """`mailroom`: one command line for the whole of it."""
 
+import sys
+from io import TextIOWrapper
+
 import click
 
 from services.commands.asking import check, filter_csv
@@ -17,6 +20,9 @@ def main() -> None:
 
     Start with `mailroom process SOURCE` and `mailroom check ADDRESS`.
     """
+    for stream in (sys.stdout, sys.stderr):  # a mail's words may not fit the terminal's charset
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 for command in (

@@ -3,7 +3,7 @@
 import csv
 import sys
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final
 
 import click
@@ -25,6 +25,8 @@ from shared.addresses import normalise_address
 from shared.errors import ConfigurationError, InvalidAddress
 from shared.suppressions import Suppressions, connect_redis
 from shared.tables.ledger import address
+from shared.tables.schema import DatabaseUnreachable
+from shared.tables.transactions import transaction
 
 _COLUMN_NAMES: Final = ("email", "e-mail", "address", "email address", "e-mail address", "mail")
 _ROWS: Final = 1000
@@ -43,7 +45,7 @@ def check(addresses: Sequence[str], database: str | None, as_json: bool) -> None
     """May these addresses be mailed? Exit status 0: all of them; 1: at least one not; 2: cannot tell."""
     with refusals():
         configure_logs("check")
-        engine = open_for_reading(database)
+        engine = open_for_reading(database, may_be_away=bool(setting("MAILROOM_REDIS_URL")))
         normalised, invalid = _normalise(addresses)
         answers = dict(zip(normalised, _suppressions(engine).are_suppressed(normalised), strict=True))
         details = _details(engine, normalised)
@@ -75,13 +77,16 @@ def _normalise(addresses: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _details(engine: Engine, addresses: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Why; nothing while the database is away and only Redis can answer whether."""
     columns = (address.c.recipient, address.c.state, address.c.soft, address.c.reason, address.c.since)
-    with engine.connect() as connection:
-        rows = connection.execute(select(*columns).where(address.c.recipient.in_(addresses)))
-        return {
-            row.recipient: {"state": row.state, "soft": row.soft, "reason": row.reason, "since": row.since}
-            for row in rows
-        }
+    try:
+        with transaction(engine, is_reading=True) as connection:
+            rows = connection.execute(select(*columns).where(address.c.recipient.in_(addresses))).all()
+    except DatabaseUnreachable:
+        rows = []
+    return {
+        row.recipient: {"state": row.state, "soft": row.soft, "reason": row.reason, "since": row.since} for row in rows
+    }
 
 
 def _print_answers(rows: Sequence[dict[str, Any]]) -> None:
@@ -89,7 +94,10 @@ def _print_answers(rows: Sequence[dict[str, Any]]) -> None:
     for row in rows:
         if row["suppressed"]:
             since = f" since {row['since']:%Y-%m-%d}" if row["since"] else ""
-            answer = f"do not mail: {row['state']}, {row['reason'] or 'no reason recorded'}{since}"
+            why = f"{row['state']}, {row['reason'] or 'no reason recorded'}{since}"
+            answer = "do not mail" + (
+                f": {why}" if row["state"] != "ok" else " (the database, which knows why, is away)"
+            )
         else:
             bounces = f", {row['soft']} soft bounce{'s' * (row['soft'] > 1)} so far" if row["soft"] else ""
             answer = f"may be mailed{bounces}"
@@ -109,13 +117,15 @@ def filter_csv(column: str | None, suppressed: bool, database: str | None) -> No
     invalid = kept = dropped = 0
     with refusals():
         configure_logs("filter")
-        engine = open_for_reading(database)
+        engine = open_for_reading(database, may_be_away=bool(setting("MAILROOM_REDIS_URL")))
         asks = _suppressions(engine)
-        reader = csv.reader(sys.stdin)
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        head = next(reader, None)
-        if head is None:
+        first_line = sys.stdin.readline()
+        if not first_line.strip():
             raise ConfigurationError("standard input is empty; a CSV with a head line was expected")
+        delimiter = max(",;\t", key=first_line.count)
+        reader = csv.reader(chain([first_line], sys.stdin), delimiter=delimiter)
+        writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
+        head = _read_head(reader)
         index = _find_column(head, column)
         writer.writerow(head)
         with progress_bar("filtering", None) as advance:
@@ -139,9 +149,21 @@ def filter_csv(column: str | None, suppressed: bool, database: str | None) -> No
         sys.exit(2)
 
 
+def _read_head(reader: Any) -> list[str]:
+    try:
+        head: list[str] = next(reader)
+    except csv.Error as exc:
+        raise ConfigurationError(f"standard input is not CSV: {exc}") from exc
+    if any("\x00" in name or "\udcff" in name for name in head):
+        raise ConfigurationError("standard input looks like UTF-16: save it as UTF-8")
+    return head
+
+
 def _find_column(head: Sequence[str], wanted: str | None) -> int:
     names = [name.strip().lstrip("\ufeff").lower() for name in head]
     for name in (wanted.lower(),) if wanted else _COLUMN_NAMES:
+        if names.count(name) > 1:
+            raise ConfigurationError(f"{names.count(name)} columns are named {name!r}: rename all but one")
         if name in names:
             return names.index(name)
     if wanted is None and len(names) == 1 and "@" not in names[0]:

@@ -132,7 +132,7 @@ def replay(choice: Choice, database: str | None, every: bool) -> None:
         raise click.UsageError("say which letters: --stage, --id, --reason or --all")
     with refusals():
         configure_logs("dead")
-        engine = open_for_writing(database)
+        engine = open_for_writing(database, must_exist=True)
         letters = SqlDeadLetters(engine)
         done = 0
         with _publisher(engine) as publisher, progress_bar("replaying", letters.count(choice)) as advance:

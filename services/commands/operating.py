@@ -51,8 +51,8 @@ def rebuild(database: str | None) -> None:
     """Fill Redis anew from the database; senders ask the database meanwhile."""
     with refusals():
         configure_logs("rebuild")
-        engine = open_for_writing(database)
         projection = RedisProjection(connect_redis(required_setting("MAILROOM_REDIS_URL")))
+        engine = open_for_writing(database, must_exist=True)
         done = 0
         with progress_bar("rebuilding", None) as advance:
 

@@ -1,6 +1,7 @@
 """`mailroom process`: the whole pipeline in this process."""
 
 import getpass
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -62,24 +63,34 @@ def process(sources: Sequence[str], empty: str, list_id: str | None, database: s
         configure_logs("process")
         _check_emptying(sources, empty)
         password = _password(sources)
-        engine = open_for_writing(database)
-        redis_url = setting("MAILROOM_REDIS_URL")
-        projection = RedisProjection(connect_redis(redis_url)) if redis_url else None
-        with EmbeddedPipeline(engine, projection) as pipeline, progress_bar("processing", _count(sources)) as advance:
-            tally = pipeline.process(
-                _open(sources, password), list_id=list_id, keeps_names=empty != "nothing", progress=advance
-            )
-        cleaned = _clean(sources, empty, tally, engine, password)
-        engine.dispose()
-    suppressed = sorted(pipeline.newly_suppressed)
+        if any(is_account_url(source) or os.path.lexists(source) for source in sources):
+            tally, suppressed, cleaned = _run(sources, password, empty, list_id, database)
+        else:  # no database is made for it: an empty one would answer that everybody may be mailed
+            tally = Tally("", errors=[found.error or "" for found in _open(sources, password)])
+            suppressed, cleaned = [], 0
     if as_json:
         _print_json(tally, suppressed, cleaned)
-    else:
+    elif tally.found or not tally.errors:
         _print_table(tally, suppressed, cleaned)
     for error in tally.errors:
         click.echo(f"mailroom: {printable(error)}", err=True)
     if tally.errors:
         sys.exit(2)
+
+
+def _run(
+    sources: Sequence[str], password: str, empty: str, list_id: str | None, database: str | None
+) -> tuple[Tally, list[str], int]:
+    """What was found, who is newly suppressed, and how many mails left their mailboxes."""
+    engine = open_for_writing(database)
+    redis_url = setting("MAILROOM_REDIS_URL")
+    projection = RedisProjection(connect_redis(redis_url)) if redis_url else None
+    with EmbeddedPipeline(engine, projection) as pipeline, progress_bar("processing", _count(sources)) as advance:
+        mails = _open(sources, password)
+        tally = pipeline.process(mails, list_id=list_id, keeps_names=empty != "nothing", progress=advance)
+    cleaned = _clean(sources, empty, tally, engine, password)
+    engine.dispose()
+    return tally, sorted(pipeline.newly_suppressed), cleaned
 
 
 def _open(sources: Sequence[str], password: str) -> Iterator[Found]:
@@ -97,6 +108,8 @@ def _password(sources: Sequence[str]) -> str:
     accounts = [source for source in sources if is_account_url(source)]
     if not accounts:
         return ""
+    for source in accounts:
+        read_account_url(source)
     password = setting("MAILROOM_PASSWORD")
     if password:
         return password

@@ -16,7 +16,7 @@ from shared import logs
 from shared.environment import Environment
 from shared.errors import MailroomError
 from shared.tables import connect, require_current, upgrade
-from shared.tables.schema import read_url
+from shared.tables.schema import DatabaseUnreachable, read_url
 
 _PIPE_WIDTH: Final = 200
 DEFAULT_DATABASE: Final = "sqlite:///mailroom.db"
@@ -39,6 +39,10 @@ def refusals() -> Iterator[None]:
         yield
     except MailroomError as exc:
         raise Refused(str(exc)) from exc
+    except BrokenPipeError:
+        raise
+    except OSError as exc:
+        raise Refused(f"{exc.filename or 'the output'}: {exc.strerror or exc}") from exc
 
 
 def printable(text: str) -> str:
@@ -69,10 +73,13 @@ def configure_logs(command: str) -> None:
     logs.configure(command, setting("MAILROOM_LOG_LEVEL", "error"))
 
 
-def open_for_writing(url: str | None) -> Engine:
-    """The database; an SQLite file is made or brought up to date, PostgreSQL has to be migrated already."""
+def open_for_writing(url: str | None, *, must_exist: bool = False) -> Engine:
+    """The database; an SQLite file is made or brought up to date, PostgreSQL has to be migrated already.
+
+    Only what records bounces makes a file: an empty one would answer that everybody may be mailed.
+    """
     url = _told(url)
-    engine = connect(url)
+    engine = connect(url, must_exist=must_exist)
     if engine.dialect.name == "sqlite":
         upgrade(engine)
     else:
@@ -80,10 +87,14 @@ def open_for_writing(url: str | None) -> Engine:
     return engine
 
 
-def open_for_reading(url: str | None) -> Engine:
-    """The database; one that is not there is an error, never an empty answer."""
+def open_for_reading(url: str | None, *, may_be_away: bool = False) -> Engine:
+    """The database; one that is not there is an error, never an empty answer. With may_be_away, it need not answer now."""
     engine = connect(_told(url), must_exist=True)
-    require_current(engine)
+    try:
+        require_current(engine)
+    except DatabaseUnreachable:
+        if not may_be_away:
+            raise
     return engine
 
 

@@ -29,7 +29,7 @@ class Found:
 
 def read_path(path: Path) -> Iterator[Found]:
     """Every mail in a file or folder, sorted by path. What cannot be read is a Found with an error; the rest goes on."""
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112 (Path.is_dir raises where a folder is locked)
         yield from _read_folder(path)
     else:
         yield from _read_guarded(path, is_message=False)
@@ -37,7 +37,7 @@ def read_path(path: Path) -> Iterator[Found]:
 
 def count_path(path: Path) -> int | None:
     """How many mails there are, where a look at the names tells; None for an mbox."""
-    if path.is_dir():
+    if os.path.isdir(path):  # noqa: PTH112
         files = list(_walk(path))
         return len(files) if all(file.is_message for file in files) else None
     return None if _looks_like_mbox(path) else 1
@@ -73,16 +73,18 @@ def _walk(folder: Path) -> Iterator[_File]:
         yield _File(folder, error=exc)
         return
     for path in paths:
-        if path.is_dir() and not path.is_symlink():
+        if os.path.isdir(path) and not os.path.islink(path):  # noqa: PTH112, PTH114
             if not is_mail:
                 yield from _walk(path)
-        elif (path.is_file() or path.is_symlink()) and (is_mail or path.suffix.lower() not in _NOTES):
+        elif (os.path.isfile(path) or os.path.islink(path)) and (  # noqa: PTH113, PTH114
+            is_mail or path.suffix.lower() not in _NOTES
+        ):
             yield _File(path, is_mail or not _is_mbox_name(path))
 
 
 def is_maildir(folder: Path) -> bool:
     """It has cur and new."""
-    return (folder / "cur").is_dir() and (folder / "new").is_dir()
+    return os.path.isdir(folder / "cur") and os.path.isdir(folder / "new")  # noqa: PTH112
 
 
 def _is_mbox_name(path: Path) -> bool:

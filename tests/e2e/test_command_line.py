@@ -116,3 +116,33 @@ def test_a_service_that_is_not_configured_names_every_variable(mailroom) -> None
         assert "Traceback" not in started.stderr
         for variable in variables:
             assert variable in started.stderr
+
+
+def test_what_failed_leaves_no_database_that_would_call_everybody_clean(mailroom, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    for arguments in (["process", "nothing-there"], ["rebuild"], ["dead", "replay", "--all"], ["dead", "list"]):
+        ran = mailroom(*arguments, MAILROOM_REDIS_URL="redis://127.0.0.1:1/0")
+        assert ran.returncode == 2, arguments
+        assert "Traceback" not in ran.stderr
+    assert mailroom("check", "jane@example.org").returncode == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_password_in_a_broken_url_is_not_repeated(mailroom) -> None:  # type: ignore[no-untyped-def]
+    for url in ("postgresql://u:secret@127.0.0.1:x/db", "postgres;//u:secret@h/db"):
+        ran = mailroom("check", "--database", url, "jane@example.org")
+        assert ran.returncode == 2
+        assert "secret" not in ran.stdout + ran.stderr
+    ran = mailroom("process", "imaps://joe:secret@mail.example.org")
+    assert ran.returncode == 2
+    assert "secret" not in ran.stdout + ran.stderr
+
+
+def test_filter_takes_other_delimiters_and_refuses_what_is_ambiguous(mailroom) -> None:  # type: ignore[no-untyped-def]
+    mailroom("process", str(ROOT / "samples"))
+    bounced = EXPECTED["newly_suppressed"][0]
+    filtered = mailroom("filter", stdin=f'name;email\n"Berg; Anna";{bounced}\nJane;jane@example.org\n')
+    assert filtered.returncode == 0
+    assert filtered.stdout == "name;email\nJane;jane@example.org\n"
+    twice = mailroom("filter", stdin=f"email,email\njane@example.org,{bounced}\n")
+    assert twice.returncode == 2
+    assert "2 columns are named" in twice.stderr
