@@ -6,8 +6,9 @@ from services.classifier.diagnosis import Diagnosis
 from services.classifier.reasons import REASONS
 from shared.contract.vocabulary import Verdict
 
-# Final whatever code says it: a name that does not exist, a domain that says it takes no mail (Gmail sends both as 4.0.0).
-_FINAL_BY_TEXT: Final = frozenset({"host-unknown", "not-accept", "has-moved"})
+# Final whatever code says it: a name that does not exist, a domain that takes no mail. Gmail says both with 4.0.0, so only
+# a reply code, which is the receiving server's own word, can make them temporary.
+_FINAL_BY_TEXT: Final = frozenset({"host-unknown", "not-accept"})
 
 
 def decide(diagnosis: Diagnosis, action: str) -> tuple[Verdict, str]:
@@ -18,7 +19,8 @@ def decide(diagnosis: Diagnosis, action: str) -> tuple[Verdict, str]:
     verdict = REASONS[diagnosis.reason].verdict
     if match is not None and match.rule.verdict is not None:
         verdict = match.rule.verdict
-    if verdict is Verdict.HARD and diagnosis.reason not in _FINAL_BY_TEXT and _is_temporary(diagnosis):
+    is_final = diagnosis.reason in _FINAL_BY_TEXT and not diagnosis.reply_code.startswith("4")
+    if verdict is Verdict.HARD and not is_final and _is_temporary(diagnosis):
         return Verdict.SOFT, f"a temporary code ({diagnosis.reply_code or diagnosis.status}) is not for good"
     if verdict is Verdict.UNIDENTIFIED and _is_temporary(diagnosis):
         return Verdict.SOFT, f"a temporary code ({diagnosis.reply_code or diagnosis.status})"

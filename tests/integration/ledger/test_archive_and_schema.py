@@ -116,7 +116,10 @@ class TestSchema:
             upgrade(engine)
 
     def test_urls(self, tmp_path: Path) -> None:
-        for url, said in (("mysql://x/y", "supported are sqlite and postgresql"), ("nonsense", "no database URL")):
+        for url, said in (
+            ("mysql://x/y", "supported are sqlite and postgresql"),
+            ("nonsense", "database URL cannot be read"),
+        ):
             with pytest.raises(ConfigurationError, match=said):
                 connect(url)
         with pytest.raises(ConfigurationError, match="nothing was processed here yet"):
