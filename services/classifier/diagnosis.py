@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import re2
@@ -14,6 +15,8 @@ from shared.contract.vocabulary import Fault
 
 SCAN_LIMIT: Final = 8_192
 REPLIES_LIMIT: Final = 8
+_NOTICES: Final = 4
+"""A notice that speaks of a thousand recipients is read once."""
 
 _REPLY_START: Final = re.compile(
     r"(?:^|[\s:<\"'(>])(?=[45][0-5]\d[ \-](?!bytes|characters|kb|mb|messages|hours|seconds|minutes|days))",
@@ -79,6 +82,7 @@ def diagnose(finding: Finding, notice: str, rulebook: Rulebook, reporting_mta: s
     return Diagnosis("on-hold" if first else "undefined", "no-rule", first[:200], status, reply_code)
 
 
+@lru_cache(maxsize=_NOTICES)
 def find_stage(text: str) -> str:
     """The SMTP command that was answered: 'mail', 'data' or '' (RCPT, or nobody says)."""
     lowered = text[:SCAN_LIMIT].lower()
@@ -101,6 +105,7 @@ def reason_at_stage(reason: str, diagnostic: str, section: str) -> str:
     return reason
 
 
+@lru_cache(maxsize=_NOTICES)
 def quoted_replies(text: str) -> str:
     """What a notice quotes of SMTP: from each reply code to the end of its paragraph."""
     pieces: list[str] = []
