@@ -9,7 +9,8 @@ import re2
 
 from services.classifier.judgement import Finding
 from services.classifier.reasons import REASONS
-from services.classifier.rulebook import WEAK_PRIORITY, Match, Rulebook, fold
+from services.classifier.rule import fold
+from services.classifier.rulebook import WEAK_PRIORITY, Match, Rulebook
 from services.classifier.status import best_status, find_reply_code, find_status, reason_of_status
 from shared.contract.vocabulary import Fault
 
@@ -46,7 +47,6 @@ def diagnose(finding: Finding, notice: str, rulebook: Rulebook, reporting_mta: s
     Where the report quotes a reply nothing else is asked: servers add their own guesses to it (Sendmail writes "User
     unknown" below any 550, Courier mentions attachments).
     """
-    host = f"{finding.remote_mta} {reporting_mta}"
     diagnostic = unescape(finding.diagnostic)
     section = finding.section or notice
     reply_code = find_reply_code(diagnostic)
@@ -64,7 +64,7 @@ def diagnose(finding: Finding, notice: str, rulebook: Rulebook, reporting_mta: s
             continue
         folded = fold(text[:SCAN_LIMIT])
         first = first or folded
-        match = rulebook.best(folded, host)
+        match = rulebook.best(folded, finding.remote_mta, reporting_mta)
         if match is not None and number >= 2 and plain_status and REASONS[match.rule.reason].fault == Fault.CONTENT:
             continue  # a company's disclaimer below the notice speaks of viruses and offensive content
         if match is not None and match.rule.priority > WEAK_PRIORITY:

@@ -4,7 +4,8 @@ from services.classifier.identity import KNOWN_LIMITS
 from services.classifier.judge import judge
 from services.classifier.judgement import Judgement, Outcome
 from services.classifier.reasons import REASONS
-from services.classifier.rulebook import fold, own_rulebook
+from services.classifier.rule import fold
+from services.classifier.rulebook import own_rulebook
 from services.classifier.version import CLASSIFIER_VERSION
 from shared.identity import raw_id
 

@@ -6,7 +6,8 @@ from typing import Final
 
 from services.classifier.anatomy import Anatomy
 from services.classifier.dialects.amazonses import complaining
-from services.classifier.rulebook import WEAK_PRIORITY, fold, own_rulebook
+from services.classifier.rule import fold
+from services.classifier.rulebook import WEAK_PRIORITY, own_rulebook
 from services.classifier.signs import sign_pattern, sign_words
 from shared.contract.vocabulary import Kind
 

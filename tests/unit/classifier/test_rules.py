@@ -3,7 +3,8 @@
 import pytest
 
 from services.classifier.reasons import RANK, REASONS
-from services.classifier.rulebook import BadRule, Rule, build, fold, own_rulebook, parse_rules
+from services.classifier.rule import BadRule, Rule, fold, parse_rules
+from services.classifier.rulebook import build, own_rulebook
 from shared.contract.vocabulary import Verdict
 
 SISIMAI_REASONS = (  # noqa: SIM905
@@ -16,10 +17,15 @@ SISIMAI_REASONS = (  # noqa: SIM905
 
 
 @pytest.mark.parametrize("rule", own_rulebook().rules, ids=lambda rule: rule.id)
-def test_a_rule_decides_its_own_example(rule: Rule) -> None:
-    match = own_rulebook().best(fold(rule.example), rule.remote)
-    assert match is not None
-    assert match.rule.id == rule.id, f"{match.rule.id} decides it, by {match.words!r}"
+def test_a_rule_decides_its_own_examples_and_no_counterexample(rule: Rule) -> None:
+    remote, reporting = "".join(rule.remote[:1]), "".join(rule.reporting[:1])
+    for example in rule.examples:
+        match = own_rulebook().best(fold(example), remote, reporting)
+        assert match is not None, example
+        assert match.rule.id == rule.id, f"{match.rule.id} decides {example!r}, by {match.words!r}"
+    for example in rule.counterexamples:
+        match = own_rulebook().best(fold(example), remote, reporting)
+        assert match is None or match.rule.id != rule.id, f"it decides {example!r}, by {match.words!r}"
 
 
 def test_every_reason_of_the_trade_is_known() -> None:
@@ -34,7 +40,7 @@ def test_between_equals_the_softer_reason_decides() -> None:
     assert RANK["rejected"] < RANK["mailbox-full"] < RANK["user-unknown"]
 
 
-GOOD = 'id = "a"\nreason = "expired"\nexample = "x"\nserver = "y"\nphrases = ["x"]\n'
+GOOD = 'id = "a"\nreason = "expired"\nexamples = ["x"]\nserver = "y"\nphrases = ["x"]\n'
 
 
 @pytest.mark.parametrize(
@@ -46,6 +52,10 @@ GOOD = 'id = "a"\nreason = "expired"\nexample = "x"\nserver = "y"\nphrases = ["x
         ("[[rule]]\n" + GOOD.replace('phrases = ["x"]', ""), "neither phrases nor patterns"),
         ("[[rule]]\n" + GOOD.replace('["x"]', '["X y"]'), "lower case"),
         ("[[rule]]\n" + GOOD + 'patterns = ["(?=x)"]\n', "not RE2"),
+        ("[[rule]]\n" + GOOD + 'patterns = ["{colour} x"]\n', "unknown words {colour}"),
+        ("[[rule]]\n" + GOOD.replace('["x"]\nserver', "[]\nserver"), "examples is missing"),
+        ("[[rules]]\n" + GOOD, "[[rule]] tables only"),
+        ("# mine\n\n[[rule]]\n" + GOOD.replace("expired", "expird"), "my.toml:3: rule 'a'"),
         ("[[rule]]\n" + GOOD + 'colour = "red"\n', "unknown key 'colour'"),
         ("[[rule]]\n" + GOOD + 'priority = "high"\n', "priority"),
         ("[[rule]]\n" + GOOD + 'verdict = "gone"\n', "verdict"),
@@ -64,10 +74,21 @@ def test_two_rules_of_one_name_are_refused() -> None:
 
 
 def test_a_rule_with_a_remote_speaks_for_that_host_only() -> None:
-    rules = parse_rules("[[rule]]\n" + GOOD + 'remote = "google.com"\n', "my.toml")
-    book = build(rules)
+    book = build(parse_rules("[[rule]]\n" + GOOD + 'remote = ["google.com"]\n', "my.toml"))
     assert book.best("x", "mx.google.com") is not None
-    assert book.best("x", "mx.example.com") is None
+    assert book.best("x", "mx.notgoogle.com") is None
+    assert book.best("x", "", "mx.google.com") is None
+
+
+def test_a_rule_with_a_reporting_host_speaks_for_that_host_only() -> None:
+    book = build(parse_rules("[[rule]]\n" + GOOD + 'reporting = ["google.com"]\n', "my.toml"))
+    assert book.best("x", "", "google.com") is not None
+    assert book.best("x", "google.com", "relay.example.org") is None
+
+
+def test_words_in_braces_stand_for_any_of_their_list() -> None:
+    book = build(parse_rules("[[rule]]\n" + GOOD + "patterns = ['{recipient} gone']\n", "my.toml"))
+    assert [book.best(f"{word} gone") is not None for word in ("mailbox", "user", "server")] == [True, True, False]
 
 
 def test_addresses_are_nobodys_diagnosis() -> None:

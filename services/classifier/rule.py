@@ -1,0 +1,150 @@
+"""Rules as data, read and checked: one TOML table a rule.
+
+`id`, `reason`, `server` (who forced it) and `examples` (texts it must decide) are required, and `phrases` (literal, over
+text in lower case with single spaces) or `patterns` (RE2 over the same; `{name}` stands for any of that list in
+words.toml). Optional: `priority` (50; the greater decides), `verdict` (another one than its reason's), `remote` and
+`reporting` (domains: it speaks only where the remote or the reporting host is in one of them), `counterexamples` (texts
+it must leave to others).
+"""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Final
+
+import re2
+
+from services.classifier.reasons import REASONS
+from shared.contract.vocabulary import Verdict
+
+WORDS_FILE: Final = "words.toml"
+
+_ADDRESS: Final = re.compile(r"<?[^\s<>()\[\]\"';:,@]{1,64}@[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,10}>?")
+_RULE_START: Final = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
+_WORD: Final = re.compile(r"\{([a-z][a-z_]*)\}")
+_LISTS: Final = ("phrases", "patterns", "examples", "counterexamples", "remote", "reporting")
+_KEYS: Final = frozenset({"id", "reason", "server", "priority", "verdict", *_LISTS})
+
+
+class BadRule(ValueError):
+    """A rule file that cannot be used; the text names the file, the line, the rule and the cause."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    id: str
+    reason: str
+    server: str
+    examples: tuple[str, ...]
+    phrases: tuple[str, ...] = ()
+    patterns: tuple[str, ...] = ()
+    counterexamples: tuple[str, ...] = ()
+    remote: tuple[str, ...] = ()
+    reporting: tuple[str, ...] = ()
+    priority: int = 50
+    verdict: Verdict | None = None
+
+    def speaks_of(self, remote: str, reporting: str) -> bool:
+        """Whether it may be asked about a failure that these hosts report (names in lower case, or '')."""
+        if not self.remote and not self.reporting:
+            return True
+        return _is_within(remote, self.remote) or _is_within(reporting, self.reporting)
+
+
+def _is_within(host: str, domains: tuple[str, ...]) -> bool:
+    return bool(host) and any(host == domain or host.endswith("." + domain) for domain in domains)
+
+
+def fold(text: str) -> str:
+    """Lower case, single spaces, addresses as a bare @ (their words are nobody's diagnosis)."""
+    words = text.lower().replace("’", "'").split()
+    if "@" in text:
+        words = [_ADDRESS.sub("@", word[:400]) if "@" in word else word for word in words]
+    return " ".join(words)
+
+
+@lru_cache(maxsize=1)
+def own_words() -> dict[str, str]:
+    """The shared words, each list as one group."""
+    text = (files("services.classifier") / "rules" / WORDS_FILE).read_text(encoding="utf-8")
+    return {name: f"(?:{'|'.join(pieces)})" for name, pieces in tomllib.loads(text)["words"].items()}
+
+
+def parse_rules(text: str, name: str) -> list[Rule]:
+    """The rules of one TOML file, in order. Raises BadRule."""
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as exc:
+        raise BadRule(f"{name}: not TOML: {exc}") from exc
+    tables = document.pop("rule", [])
+    if document or not isinstance(tables, list):
+        raise BadRule(f"{name}: it may hold [[rule]] tables only, not {min(document, default='rule')!r}")
+    lines = [text.count("\n", 0, found.start()) + 1 for found in _RULE_START.finditer(text)]
+    lines += [0] * (len(tables) - len(lines))
+    return [
+        _parse_rule(table, f"{name}:{line}: rule {table.get('id', '(without id)')!r}")
+        for table, line in zip(tables, lines, strict=False)
+    ]
+
+
+def _parse_rule(table: Mapping[str, object], place: str) -> Rule:
+    unknown = table.keys() - _KEYS
+    if unknown:
+        raise BadRule(f"{place}: unknown key {min(unknown)!r}; known are {', '.join(sorted(_KEYS))}")
+    for key in ("id", "reason", "server"):
+        if not isinstance(table.get(key), str) or not table[key]:
+            raise BadRule(f"{place}: {key} is missing")
+    if table["reason"] not in REASONS:
+        raise BadRule(f"{place}: unknown reason {table['reason']!r}; known are {', '.join(REASONS)}")
+    lists = {key: _strings(table.get(key), key, place) for key in _LISTS}
+    if not lists["phrases"] and not lists["patterns"]:
+        raise BadRule(f"{place}: it has neither phrases nor patterns")
+    if not lists["examples"]:
+        raise BadRule(f"{place}: examples is missing; a rule shows at least one text that it decides")
+    for phrase in lists["phrases"]:
+        if phrase != fold(phrase):
+            raise BadRule(
+                f"{place}: the phrase {phrase!r} must be in lower case with single spaces, and without addresses"
+            )
+    lists["patterns"] = tuple(_compilable(pattern, place) for pattern in lists["patterns"])
+    priority, verdict = table.get("priority", 50), table.get("verdict")
+    if not isinstance(priority, int) or isinstance(priority, bool):
+        raise BadRule(f"{place}: priority is no integer")
+    if verdict is not None and verdict not in tuple(Verdict):
+        raise BadRule(f"{place}: unknown verdict {verdict!r}; known are {', '.join(Verdict)}")
+    return Rule(
+        id=str(table["id"]),
+        reason=str(table["reason"]),
+        server=str(table["server"]),
+        priority=priority,
+        verdict=Verdict(str(verdict)) if verdict else None,
+        **lists,
+    )
+
+
+def _compilable(pattern: str, place: str) -> str:
+    """The pattern with its words filled in. Raises BadRule."""
+
+    def fill(found: re.Match[str]) -> str:
+        words = own_words().get(found.group(1))
+        if words is None:
+            raise BadRule(f"{place}: the pattern {pattern!r} asks for unknown words {found.group(0)}")
+        return words
+
+    filled = _WORD.sub(fill, pattern)
+    try:
+        re2.compile(filled)
+    except re2.error as exc:
+        raise BadRule(f"{place}: the pattern {pattern!r} is not RE2: {exc}") from exc
+    return filled
+
+
+def _strings(value: object, key: str, place: str) -> tuple[str, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) and item for item in value):
+        raise BadRule(f"{place}: {key} is a list of texts")
+    return tuple(value)
