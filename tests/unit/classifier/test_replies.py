@@ -1,4 +1,4 @@
-"""Replies of providers: one row a reply, judged as the diagnostic of a plain delivery report."""
+"""Replies of servers: one row a reply (replies/*.tsv), judged as the diagnostic of a plain delivery report."""
 
 from pathlib import Path
 
@@ -8,7 +8,8 @@ from services.classifier.judge import judge
 
 ROWS = [
     line.split("\t")
-    for line in (Path(__file__).parent / "replies.tsv").read_text(encoding="utf-8").splitlines()
+    for file in sorted((Path(__file__).parent / "replies").glob("*.tsv"))
+    for line in file.read_text(encoding="utf-8").splitlines()
     if line and not line.startswith("#")
 ]
 
@@ -31,15 +32,16 @@ Reporting-MTA: dns; relay.example.org
 Final-Recipient: rfc822; user@example.com
 Action: failed
 Status: 5.0.0
+Remote-MTA: dns; {host}
 Diagnostic-Code: smtp; {reply}
 
 --b--
 """
 
 
-@pytest.mark.parametrize(("verdict", "reasons", "reply"), ROWS, ids=[row[2][:50] for row in ROWS])
-def test_reply(verdict: str, reasons: str, reply: str) -> None:
-    outcome = judge(REPORT.format(reply=reply).encode()).outcomes[0]
+@pytest.mark.parametrize(("verdict", "reasons", "host", "reply"), ROWS, ids=[row[3][:50] for row in ROWS])
+def test_reply(verdict: str, reasons: str, host: str, reply: str) -> None:
+    outcome = judge(REPORT.format(host=host, reply=reply).encode()).outcomes[0]
     assert (outcome.verdict, outcome.reason) == (
         verdict,
         outcome.reason if outcome.reason in reasons.split("|") else reasons,
