@@ -60,6 +60,8 @@ class Headers:
         text = self._text
         limit = start + HEADER_LIMIT
         end = text.find("\n", start)
+        if start <= end <= limit and text[end + 1 : end + 2] not in (" ", "\t"):
+            return text[start:end].strip()
         while 0 <= end < limit and text[end + 1 : end + 2] in (" ", "\t") and end + 1 < len(text):
             end = text.find("\n", end + 1)
         value = text[start : limit if end < 0 or end > limit else end]
@@ -78,16 +80,16 @@ def has_long_header(block: bytes) -> bool:
     return any(len(field) > HEADER_LIMIT for field in _FIELD_START.split(block))
 
 
-def parse_content_type(value: str, default: str) -> tuple[str, dict[str, str]]:
-    """Media type in lower case and its parameters (RFC 2045 §5.1); the default where the value is none."""
+def media_type(value: str) -> str:
+    """The media type of a Content-Type in lower case (RFC 2045 §5.1); '' where the value is none."""
     found = _TYPE.match(value)
-    if found is None:
-        return default, {}
-    return f"{found.group(1)}/{found.group(2)}".lower(), _parse_parameters(value[found.end() :])
+    return f"{found.group(1)}/{found.group(2)}".lower() if found else ""
 
 
-def _parse_parameters(text: str) -> dict[str, str]:
-    """At most 32 parameters, by one walk over the text; quoted strings may hold semicolons."""
+def parse_parameters(value: str) -> dict[str, str]:
+    """At most 32 parameters behind the media type, by one walk over the text; quoted strings may hold semicolons."""
+    found = _TYPE.match(value)
+    text = value[found.end() :] if found else ""
     parameters: dict[str, str] = {}
     position = 0
     for _ in range(32):
