@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-import re2
-
 from services.classifier.anatomy import Anatomy
 from services.classifier.hosts import find_host
 from services.classifier.judgement import Finding
 from services.classifier.reasons import REASONS
 from services.classifier.rule import fold
 from services.classifier.rulebook import WEAK_PRIORITY, Match, Rulebook
+from services.classifier.signs import Signs
 from services.classifier.status import best_status, find_reply_code, find_status, reason_of_status
 from shared.contract.vocabulary import Fault
 
@@ -23,13 +22,10 @@ _NOTICES: Final = 4
 """A notice that speaks of a thousand recipients is read once."""
 
 _REPLY_START: Final = re.compile(
-    r"(?:^|[\s:<\"'(>])(?=[45][0-5]\d[ \-](?!bytes|characters|kb|mb|messages|hours|seconds|minutes|days))",
+    r"[45](?<![^\s:<\"'(>][45])[0-5]\d[ \-](?!bytes|characters|kb|mb|messages|hours|seconds|minutes|days)",
     re.IGNORECASE,
 )
-_MAIL_STAGE: Final = re2.compile(
-    r"(after (pipelined )?|in reply to |in response to |did not like our |>>> )(mail from|helo|ehlo)|my name was rejected"
-)
-_DATA_STAGE: Final = re2.compile(r"(after |in reply to |in response to )end of data|>>> data|final data|data closing")
+_STAGES: Final = Signs("mail_stage", "data_stage", "pipelined")
 _STAGED: Final = frozenset({"user-unknown", "suspend", "filtered", "host-unknown"})
 _OCTAL: Final = re.compile(r"(?:\\[0-3][0-7]{2})+")
 
@@ -95,12 +91,10 @@ def diagnose(finding: Finding, anatomy: Anatomy, rulebook: Rulebook, reporting_h
 @lru_cache(maxsize=_NOTICES)
 def find_stage(text: str) -> str:
     """The SMTP command that was answered: 'mail', 'data' or '' (RCPT, or nobody says)."""
-    lowered = text[:SCAN_LIMIT].lower()
-    if any(word in lowered for word in ("mail from", "helo", "ehlo", "my name")) and _MAIL_STAGE.search(lowered):
+    found = _STAGES.look(text[:SCAN_LIMIT].lower())
+    if "mail_stage" in found:
         return "mail"
-    if "need rcpt" in lowered:
-        return ""  # Sendmail pipelines DATA behind a RCPT that was refused; the reply that counts is RCPT's
-    return "data" if "data" in lowered and _DATA_STAGE.search(lowered) else ""
+    return "data" if "data_stage" in found and "pipelined" not in found else ""
 
 
 def reason_at_stage(reason: str, find: Callable[[], str]) -> str:
@@ -124,7 +118,7 @@ def quoted_replies(text: str) -> str:
             break
         end = text.find("\n\n", found.end())
         end = len(text) if end < 0 else end
-        pieces.append(text[found.end() : end])
+        pieces.append(text[found.start() : end])
         position = end
     return "\n".join(pieces)
 

@@ -25,7 +25,7 @@ DIAGNOSTIC_LIMIT_BYTES: Final = 2_048
 RECIPIENTS_LIMIT: Final = 1_000
 _ACTIONS: Final = frozenset({"failed", "delayed"})
 _SUCCESS: Final = frozenset({"delivered", "relayed", "expanded", "deliverable"})
-_CONTROLS: Final = re.compile(r"[\x00-\x20\x7f-\xa0]+")
+_CONTROLS: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
 @dataclass(slots=True)
@@ -145,10 +145,9 @@ def _judge_complaint(anatomy: Anatomy, send: Send, campaign: str | None) -> Judg
 
 def _bounded(text: str) -> str:
     """One line of at most 2 KB without control characters."""
-    line = text[: DIAGNOSTIC_LIMIT_BYTES * 2]
+    line = " ".join(text[: DIAGNOSTIC_LIMIT_BYTES * 2].split())
     if not line.isprintable():
-        line = _CONTROLS.sub(" ", line)
-    line = " ".join(line.split())
+        line = " ".join(_CONTROLS.sub(" ", line).split())
     if len(line) * 4 <= DIAGNOSTIC_LIMIT_BYTES:
         return line
     return line.encode("utf-8", "replace")[:DIAGNOSTIC_LIMIT_BYTES].decode("utf-8", "ignore")

@@ -92,6 +92,8 @@ class Part:
 
     def _open(self) -> list["Part"]:
         kind = self.content_type
+        if self._depth and kind.startswith("text/"):
+            return []
         is_multipart = kind.startswith("multipart/")
         if self._depth >= DEPTH_LIMIT:
             if is_multipart or kind.startswith("message/"):
@@ -165,7 +167,10 @@ class _Reading:
 
 def _is_undeclared_multipart(body: bytes) -> bool:
     """SMTP32 and Netscape lose their own Content-Type, or call a multipart text/plain."""
-    found = _LIKELY_BOUNDARY.search(body[:4096])
+    beginning = body[:4096]
+    if b"--" not in beginning or b"content-" not in beginning.lower():
+        return False
+    found = _LIKELY_BOUNDARY.search(beginning)
     return found is not None and _RETURNED_HEADER.search(body, 0, found.start()) is None
 
 
