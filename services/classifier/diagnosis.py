@@ -7,7 +7,6 @@ from functools import lru_cache
 from typing import Final
 
 from services.classifier.anatomy import Anatomy
-from services.classifier.hosts import find_host
 from services.classifier.judgement import Finding
 from services.classifier.reasons import REASONS
 from services.classifier.rule import fold
@@ -57,7 +56,6 @@ def diagnose(finding: Finding, anatomy: Anatomy, rulebook: Rulebook, reporting_h
         reply_code = reply_code or find_reply_code(replies)
         texts = [diagnostic, replies, section, finding.shared]
     spoken = diagnostic or replies or section
-    remote_host = finding.remote_mta or find_host(spoken)
     status = best_status(finding.status, spoken)
     plain_status = reason_of_status(finding.status)
 
@@ -71,7 +69,7 @@ def diagnose(finding: Finding, anatomy: Anatomy, rulebook: Rulebook, reporting_h
             continue
         folded = fold(text[:SCAN_LIMIT])
         first = first or folded
-        match = rulebook.best(folded, remote_host, reporting_host)
+        match = rulebook.best(folded, finding.remote_mta, reporting_host, spoken)
         if match is not None and number >= 2 and plain_status and REASONS[match.rule.reason].fault == Fault.CONTENT:
             continue  # a company's disclaimer below the notice speaks of viruses and offensive content
         if match is not None and match.rule.priority > WEAK_PRIORITY:

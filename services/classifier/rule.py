@@ -47,9 +47,13 @@ class Rule:
     priority: int = 50
     verdict: Verdict | None = None
 
+    @property
+    def is_scoped(self) -> bool:
+        return bool(self.remote or self.reporting)
+
     def speaks_of(self, remote: str, reporting: str) -> bool:
         """Whether it may be asked about a failure that these hosts report (names in lower case, or '')."""
-        if not self.remote and not self.reporting:
+        if not self.is_scoped:
             return True
         return _is_within(remote, self.remote) or _is_within(reporting, self.reporting)
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
-from typing import Final
+from typing import Any, Final
 
 import re2
 
+from services.classifier.hosts import find_host
 from services.classifier.reasons import RANK
 from services.classifier.rule import WORDS_FILE, BadRule, Rule, parse_rules
 
@@ -18,10 +19,30 @@ WEAK_PRIORITY: Final = 25
 """Rules up to here decide only where no code does."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Match:
     rule: Rule
     words: str
+
+
+@dataclass(slots=True)
+class _Entry:
+    """One phrase or pattern in the set; the greatest rank decides."""
+
+    rank: tuple[int, int]
+    rule: Rule
+    text: str
+    is_pattern: bool
+    _compiled: Any = None
+
+    def words(self, text: str) -> str:
+        """What it matched."""
+        if not self.is_pattern:
+            return self.text[:EVIDENCE_LIMIT]
+        if self._compiled is None:
+            self._compiled = re2.compile(self.text.encode())
+        found = self._compiled.search(text.encode("utf-8", "replace"))
+        return str(found.group(0).decode("utf-8", "replace"))[:EVIDENCE_LIMIT] if found else ""
 
 
 @dataclass(slots=True)
@@ -30,8 +51,7 @@ class Rulebook:
 
     rules: tuple[Rule, ...]
     _set: object = field(init=False)
-    _owners: list[tuple[tuple[int, int], Rule, str]] = field(init=False)
-    _compiled: dict[str, object] = field(init=False, default_factory=dict)
+    _entries: list["_Entry"] = field(init=False)
 
     def __post_init__(self) -> None:
         options = re2.Options()
@@ -39,43 +59,42 @@ class Rulebook:
         options.case_sensitive = True
         options.log_errors = False
         compiled = re2.Set.SearchSet(options)
-        self._owners = []
+        self._entries = []
         for rule in self.rules:
             rank = (rule.priority, -RANK[rule.reason])
             for phrase in rule.phrases:
                 compiled.Add(re2.escape(phrase))
-                self._owners.append((rank, rule, phrase))
+                self._entries.append(_Entry(rank, rule, phrase, is_pattern=False))
             for pattern in rule.patterns:
                 compiled.Add(pattern)
-                self._owners.append((rank, rule, pattern))
+                self._entries.append(_Entry(rank, rule, pattern, is_pattern=True))
         compiled.Compile()
         self._set = compiled
 
-    def best(self, text: str, remote: str = "", reporting: str = "") -> Match | None:
-        """The rule that decides a text already folded; greatest priority, then the order of the reasons."""
-        hits = self._set.Match(text)  # type: ignore[attr-defined]
-        if not hits:
-            return None
-        rule, pattern = None, ""
-        rank = (0, 0)
-        for hit in hits:
-            its_rank, candidate, its_pattern = self._owners[hit]
-            if (rule is None or its_rank > rank) and candidate.speaks_of(remote, reporting):
-                rule, pattern, rank = candidate, its_pattern, its_rank
-        if rule is None:
-            return None
-        return Match(rule, pattern[:EVIDENCE_LIMIT] if pattern in text else self._words(pattern, text))
+    def best(self, text: str, remote: str = "", reporting: str = "", spoken: str = "") -> Match | None:
+        """The rule that decides a text already folded; greatest priority, then the order of the reasons.
 
-    def _words(self, pattern: str, text: str) -> str:
-        compiled = self._compiled.get(pattern)
-        if compiled is None:
-            compiled = self._compiled[pattern] = re2.compile(pattern)
-        found = compiled.search(text)  # type: ignore[attr-defined]
-        return str(found.group(0))[:EVIDENCE_LIMIT] if found else ""
+        `remote` and `reporting` are host names; where `remote` is not known, the first rule that asks for it has it
+        looked for in `spoken`, the text before it was folded.
+        """
+        best: _Entry | None = None
+        for hit in self._set.Match(text) or ():  # type: ignore[attr-defined]
+            entry = self._entries[hit]
+            if best is not None and entry.rank <= best.rank:
+                continue
+            if entry.rule.is_scoped:
+                if not remote and spoken:
+                    remote, spoken = find_host(spoken), ""
+                if not entry.rule.speaks_of(remote, reporting):
+                    continue
+            best = entry
+        if best is None:
+            return None
+        return Match(best.rule, best.words(text))
 
     def every(self, text: str) -> list[str]:
         """Ids of all rules that match, best first; for `explain`."""
-        rules = {self._owners[hit][1].id: self._owners[hit][1] for hit in self._set.Match(text) or ()}  # type: ignore[attr-defined]
+        rules = {self._entries[hit].rule.id: self._entries[hit].rule for hit in self._set.Match(text) or ()}  # type: ignore[attr-defined]
         return sorted(rules, key=lambda name: (-rules[name].priority, RANK[rules[name].reason]))
 
 
