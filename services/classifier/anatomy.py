@@ -38,7 +38,7 @@ class Anatomy:
 
     __slots__ = (
         "_notice", "_pages", "_returned", "_texts",
-        "content_type", "disposition", "feedback", "head", "report_type", "reports",
+        "content_type", "disposition", "feedback", "has_fields_in_text", "head", "report_type", "reports",
     )  # fmt: skip
 
     def __init__(self, root: Part) -> None:
@@ -53,7 +53,9 @@ class Anatomy:
         self._notice: str | None = None
         self._returned: Headers | None = None
         self._collect(root)
+        self.has_fields_in_text = False
         if not self.reports and "-recipient" in self.notice.lower() and _FIELDS_IN_TEXT.search(self.notice):
+            self.has_fields_in_text = True
             self.reports.append(self.notice)
 
     @property

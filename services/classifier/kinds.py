@@ -48,7 +48,7 @@ def recognise(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
         return Recognition(Kind.MDN, ("it has a disposition notification (RFC 8098)",))
     if any(_is_challenge(text) for text in anatomy.reports):
         return Recognition(Kind.AUTO_REPLY, ("a challenge in the form of a delivery report (Boxbe)",))
-    if anatomy.reports:
+    if anatomy.reports and not anatomy.has_fields_in_text:
         return Recognition(Kind.BOUNCE, ("it has a delivery-status part (RFC 3464)",))
     return _recognise_by_signs(anatomy, rulebook)
 
@@ -62,10 +62,12 @@ def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
     strong = in_notice.get("strong", "")
     signs: list[str] = []
     score = 0
+    is_nobody = _is_null_return_path(anatomy) or not sender.strip("<> ")
     for worth, applies, sign in (
+        (3, anatomy.has_fields_in_text, "the fields of a delivery report (RFC 3464) in the text"),
         (3, "x-failed-recipients" in head, "X-Failed-Recipients"),
         (2, is_from_daemon, f"From: {sender[:60]}"),
-        (1, _is_null_return_path(anatomy) or not sender.strip("<> "), "no sender"),
+        (1, is_nobody, "no sender"),
         (2, "subject" in in_subject, f"Subject: {subject[:60]}"),
         (2, anatomy.report_type == "delivery-status", "report-type=delivery-status"),
         (2 if "certain" in in_notice else 1, strong, f"“{strong}”"),
@@ -88,8 +90,15 @@ def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
         if away := _AWAY.look(notice[:4096].lower()):
             return Recognition(Kind.VACATION, (automatic, f"“{away['away']}”"))
         return Recognition(Kind.AUTO_REPLY, (automatic,))
+    is_machine = (
+        is_from_daemon or is_nobody or "x-failed-recipients" in head or anatomy.report_type == "delivery-status"
+    )
     is_mute = not notice.strip() and score >= 5  # the subject and the sender are all there is
-    if score >= 4 and (speaks or is_mute or score >= 6 or _names_a_reason(notice, rulebook)):
+    if (
+        score >= 4
+        and (is_machine or anatomy.returned is not None)
+        and (speaks or is_mute or score >= 6 or _names_a_reason(notice, rulebook))
+    ):
         if "challenge" in in_subject and not strong:
             return Recognition(Kind.AUTO_REPLY, ("it asks the sender to confirm",))
         return Recognition(Kind.BOUNCE, tuple(signs))

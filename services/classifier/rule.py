@@ -3,8 +3,8 @@
 `id`, `reason`, `server` (who forced it) and `examples` (texts it must decide) are required, and `phrases` (literal, over
 text in lower case with single spaces) or `patterns` (RE2 over the same; `{name}` stands for any of that list in
 words.toml). Optional: `priority` (50; the greater decides), `verdict` (another one than its reason's), `remote` and
-`reporting` (domains: it speaks only where the remote or the reporting host is in one of them), `counterexamples` (texts
-it must leave to others).
+`reporting` (domains: it speaks only where the remote or the reporting host is in one of them), `veto` (true: where it
+matches, hard rules of a priority below 80 are not asked), `counterexamples` (texts it must leave to others).
 """
 
 import re
@@ -26,7 +26,7 @@ _ADDRESS: Final = re.compile(r"<?[^\s<>()\[\]\"';:,@]{1,64}@[a-z0-9_-]{1,63}(?:\
 _RULE_START: Final = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
 _WORD: Final = re.compile(r"\{([a-z][a-z_]*)\}")
 _LISTS: Final = ("phrases", "patterns", "examples", "counterexamples", "remote", "reporting")
-_KEYS: Final = frozenset({"id", "reason", "server", "priority", "verdict", *_LISTS})
+_KEYS: Final = frozenset({"id", "reason", "server", "priority", "verdict", "veto", *_LISTS})
 
 
 class BadRule(ValueError):
@@ -46,6 +46,11 @@ class Rule:
     reporting: tuple[str, ...] = ()
     priority: int = 50
     verdict: Verdict | None = None
+    veto: bool = False
+
+    @property
+    def is_hard(self) -> bool:
+        return (self.verdict or REASONS[self.reason].verdict) is Verdict.HARD
 
     @property
     def is_scoped(self) -> bool:
@@ -119,12 +124,15 @@ def _parse_rule(table: Mapping[str, object], place: str) -> Rule:
         raise BadRule(f"{place}: priority is no integer")
     if verdict is not None and verdict not in tuple(Verdict):
         raise BadRule(f"{place}: unknown verdict {verdict!r}; known are {', '.join(Verdict)}")
+    if not isinstance(table.get("veto", False), bool):
+        raise BadRule(f"{place}: veto is true or false")
     return Rule(
         id=str(table["id"]),
         reason=str(table["reason"]),
         server=str(table["server"]),
         priority=priority,
         verdict=Verdict(str(verdict)) if verdict else None,
+        veto=bool(table.get("veto", False)),
         **lists,
     )
 

@@ -17,6 +17,8 @@ MAX_SET_MEMORY_BYTES: Final = 64 * 1024 * 1024
 EVIDENCE_LIMIT: Final = 200
 WEAK_PRIORITY: Final = 25
 """Rules up to here decide only where no code does."""
+VETO_LIMIT: Final = 80
+"""Hard rules below this are silent where a veto matches: a false hard silences a good address."""
 
 
 @dataclass(slots=True)
@@ -33,6 +35,8 @@ class _Entry:
     rule: Rule
     text: str
     is_pattern: bool
+    is_scoped: bool
+    is_vetoed: bool
     _compiled: Any = None
 
     def words(self, text: str) -> str:
@@ -62,12 +66,11 @@ class Rulebook:
         self._entries = []
         for rule in self.rules:
             rank = (rule.priority, -RANK[rule.reason])
-            for phrase in rule.phrases:
-                compiled.Add(re2.escape(phrase))
-                self._entries.append(_Entry(rank, rule, phrase, is_pattern=False))
-            for pattern in rule.patterns:
-                compiled.Add(pattern)
-                self._entries.append(_Entry(rank, rule, pattern, is_pattern=True))
+            is_vetoed = rule.is_hard and rule.priority < VETO_LIMIT
+            pieces = [(phrase, False) for phrase in rule.phrases] + [(pattern, True) for pattern in rule.patterns]
+            for text, is_pattern in pieces:
+                compiled.Add(text if is_pattern else re2.escape(text))
+                self._entries.append(_Entry(rank, rule, text, is_pattern, rule.is_scoped, is_vetoed))
         compiled.Compile()
         self._set = compiled
 
@@ -77,20 +80,23 @@ class Rulebook:
         `remote` and `reporting` are host names; where `remote` is not known, the first rule that asks for it has it
         looked for in `spoken`, the text before it was folded.
         """
+        hits = self._set.Match(text)  # type: ignore[attr-defined]
+        if not hits:
+            return None
+        entries = [self._entries[hit] for hit in hits]
+        if any(entry.is_vetoed for entry in entries) and any(entry.rule.veto for entry in entries):
+            entries = [entry for entry in entries if not entry.is_vetoed]
         best: _Entry | None = None
-        for hit in self._set.Match(text) or ():  # type: ignore[attr-defined]
-            entry = self._entries[hit]
+        for entry in entries:
             if best is not None and entry.rank <= best.rank:
                 continue
-            if entry.rule.is_scoped:
+            if entry.is_scoped:
                 if not remote and spoken:
                     remote, spoken = find_host(spoken), ""
                 if not entry.rule.speaks_of(remote, reporting):
                     continue
             best = entry
-        if best is None:
-            return None
-        return Match(best.rule, best.words(text))
+        return Match(best.rule, best.words(text)) if best else None
 
     def every(self, text: str) -> list[str]:
         """Ids of all rules that match, best first; for `explain`."""
