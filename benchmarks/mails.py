@@ -2,15 +2,11 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from services.classifier.judge import judge
-from services.fetcher.mailbox_files import read_path
 from shared.contract.vocabulary import MessageVerdict
 from tests.corpus.conftest import CORPUS
-
-ROOT = Path(__file__).parents[1]
-OWN = (ROOT / "samples" / "mails", ROOT / "samples" / "more.mbox", ROOT / "tests" / "unit" / "classifier" / "mails")
+from tests.property.mutations import own_mails
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +25,7 @@ def mail_sets() -> list[MailSet]:
 
 def own_bounces() -> list[bytes]:
     """Sample mails and mails of the tests, but for those that are to be ignored (whose verdicts the tests hold)."""
-    raws = [found.raw for source in OWN for found in read_path(source)]
-    return [raw for raw in raws if judge(raw).verdict != MessageVerdict.IGNORE]
+    return [raw for raw in own_mails() if judge(raw).verdict != MessageVerdict.IGNORE]
 
 
 def corpus_bounces() -> list[bytes]:

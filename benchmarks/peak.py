@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.mails import ROOT, mail_sets
+from benchmarks.mails import mail_sets
 from benchmarks.results import Row
 from services.classifier.judge import judge
 
@@ -19,7 +19,11 @@ MEBIBYTE = 1024 * 1024
 def measure_peak(name: str) -> list[Row]:
     """MiB of a process that judges every mail of the set."""
     done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.peak", name], cwd=ROOT, check=True, capture_output=True, text=True
+        [sys.executable, "-m", "benchmarks.peak", name],
+        cwd=Path(__file__).parents[1],
+        check=True,
+        capture_output=True,
+        text=True,
     )
     before, after = (int(word) / MEBIBYTE for word in done.stdout.split())
     return [
