@@ -258,7 +258,7 @@ HUGE: Final[dict[str, tuple[Shape, int]]] = {
 
 SLOW: Final[dict[str, tuple[Shape, str]]] = {
     "text.SENTENCE": (
-        lines(b"to'", head=FAILED + b"\nthese failed:\n"),
+        lines(b"to''", head=FAILED + b"\nthese failed:\n"),
         "text.SENTENCE: an apostrophe both ends the gap and belongs to an address: 80 gaps × 80 letters at every `to`, "
         "and the notice is searched twice, from its introduction and from its start",
     ),
