@@ -36,7 +36,7 @@ def measure() -> list[Row]:
     rows = [row for mails in sets for row in _measure_rates(mails)]
     widest = sets[-1]
     rows += _named(widest, measure_stages(widest.raws))
-    rows += _named(widest, measure_peak(widest.name))
+    rows += _named(widest, measure_peak(widest.raws))
     rows += _named(widest, [_measure_sandbox(widest.raws)])
     return rows + measure_growth()
 

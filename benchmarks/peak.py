@@ -1,30 +1,31 @@
-"""`python -m benchmarks.peak NAME`: judges all mails of a set in this fresh process; prints two peaks of memory in bytes.
+"""`python -m benchmarks.peak`: judges the mails of standard input in this fresh process; prints two peaks of memory in bytes.
 
 The first is what the code, the rules and the mails take, the second what judging came to.
 """
 
+import io
 import resource
 import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.mails import mail_sets
 from benchmarks.results import Row
+from services.classifier.framing import read_frame, write_frame
 from services.classifier.judge import judge
+from services.classifier.rulebook import own_rulebook
 
 STATUS = Path("/proc/self/status")
 MEBIBYTE = 1024 * 1024
 
 
-def measure_peak(name: str) -> list[Row]:
-    """MiB of a process that judges every mail of the set."""
-    done = subprocess.run(
-        [sys.executable, "-m", "benchmarks.peak", name],
-        cwd=Path(__file__).parents[1],
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+def measure_peak(raws: list[bytes]) -> list[Row]:
+    """MiB of a process that judges every mail."""
+    frames = io.BytesIO()
+    for raw in raws:
+        write_frame(frames, raw)
+    command = [sys.executable, "-m", "benchmarks.peak"]
+    root = Path(__file__).parents[1]
+    done = subprocess.run(command, cwd=root, input=frames.getvalue(), check=True, stdout=subprocess.PIPE)
     before, after = (int(word) / MEBIBYTE for word in done.stdout.split())
     return [
         Row("peak memory of a process that judges all", round(after, 1), "MiB", round(before, 1)),
@@ -43,8 +44,10 @@ def peak_bytes() -> int:
 
 
 def main() -> None:
-    (raws,) = (mails.raws for mails in mail_sets() if mails.name == sys.argv[1])
-    judge(raws[0])
+    raws: list[bytes] = []
+    while (raw := read_frame(sys.stdin.buffer)) is not None:
+        raws.append(raw)
+    own_rulebook()
     before = peak_bytes()
     for raw in raws:
         judge(raw)
