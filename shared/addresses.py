@@ -11,6 +11,10 @@ import idna
 from shared.errors import InvalidAddress
 
 _ATOM = re.compile(r"[^\s()<>\[\]:;@\\,\".\x00-\x1f\x7f]+(?:\.[^\s()<>\[\]:;@\\,\".\x00-\x1f\x7f]+)*")
+# What nearly every address looks like: nothing to unquote, convert or refuse.
+_PLAIN = re.compile(
+    r"[a-z0-9_+=-]{1,64}(?:\.[a-z0-9_+=-]{1,64}){0,32}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,32}[a-z]{2,24}"
+)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
@@ -22,6 +26,9 @@ def normalise_address(text: str) -> str:
     Dots and plus tags of the local part are kept: only its own server knows what they mean (RFC 5321 §2.3.11).
     Raises InvalidAddress for whatever is not one address of at most 254 octets (RFC 5321 §4.5.3.1).
     """
+    lowered = text.lower()
+    if len(lowered) <= 254 and _PLAIN.fullmatch(lowered):
+        return lowered
     if _SURROGATE.search(text):
         raise InvalidAddress(text.encode("utf-8", "replace").decode(), "it holds bytes that are no text")
     bare = text.strip()

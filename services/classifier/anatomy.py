@@ -1,19 +1,22 @@
-"""What a message consists of for our purpose: the notice people read, the reports machines read, the returned message."""
+"""What a message consists of for our purpose: the notice people read, the reports machines read, the returned message.
+
+Most delivery reports tell everything in their fields, so the notice is put together and searched only when it is asked for.
+"""
 
 import re
-from dataclasses import dataclass, field
 from typing import Final
 
-import re2
-
+from services.classifier.borders import split_returned
 from services.classifier.headers import Headers
 from services.classifier.reader import Mail, Part
-from services.classifier.signs import sign_words
 from services.classifier.transfer import strip_html
 
 TEXT_LIMIT: Final = 64 * 1024
+TEXTS_LIMIT: Final = 8
+REPORTS_LIMIT: Final = 16
 
 REPORT_TYPES: Final = frozenset({"message/delivery-status", "message/global-delivery-status"})
+DISPOSITION_TYPES: Final = frozenset({"message/disposition-notification", "message/global-disposition-notification"})
 RETURNED_TYPES: Final = frozenset(
     {
         "message/rfc822",
@@ -29,76 +32,84 @@ _FIELDS_IN_TEXT: Final = re.compile(
     r"^[ >]{0,4}(?:Final-Recipient|Original-Recipient)[ \t]?:", re.IGNORECASE | re.MULTILINE
 )
 
-_RULE_CHARACTERS: Final = "-=_*|#>+~. \t:"
-_RETURNED_HEADER: Final = re.compile(
-    r"(?:received|return-path|message-id|mime-version|dkim-signature|delivered-to|x-mailer|content-type|x-originating-ip"
-    r"|authentication-results|arc-seal|x-original-to|date|from|to|subject|x-[a-z-]{2,40})[ \t]?:",
-    re.IGNORECASE,
-)
-_CERTAIN_BORDER: Final = re.compile(
-    r"below this line is a copy|this is a copy of the message|original message follows"
-    r"|(?:returned|unsent|undelivered) (?:mail|message) (?:follows|below)"
-)
-_BORDER: Final = re2.compile(
-    r"(?im)^[-=_*|#>+~. \t:]*(?:(?P<words>" + sign_words("border").pattern + r")"
-    r"|(?P<header>(?:received: (?:from|by|\()|return-path: ?<|dkim-signature:|message-id: ?<)))"
-    r"|^(?:---|===|\*\*\*|\|--)[^\n]{0,80}(?:message|header)"
-)
 
-
-@dataclass(slots=True)
 class Anatomy:
     """The pieces of one message. `notice` ends where the returned message begins."""
 
-    head: Headers
-    content_type: str
-    report_type: str
-    notice: str = ""
-    reports: list[str] = field(default_factory=list)
-    feedback: str = ""
-    disposition: str = ""
-    returned: Headers | None = None
+    __slots__ = (
+        "_notice", "_pages", "_returned", "_texts",
+        "content_type", "disposition", "feedback", "head", "report_type", "reports",
+    )  # fmt: skip
+
+    def __init__(self, root: Part) -> None:
+        self.head: Final = root.headers
+        self.content_type: Final = root.content_type
+        self.report_type: Final = root.parameters.get("report-type", "").lower()
+        self.reports: list[str] = []
+        self.feedback = ""
+        self.disposition = ""
+        self._texts: list[Part] = []
+        self._pages: list[Part] = []
+        self._notice: str | None = None
+        self._returned: Headers | None = None
+        self._collect(root)
+        if not self.reports and "-recipient" in self.notice.lower() and _FIELDS_IN_TEXT.search(self.notice):
+            self.reports.append(self.notice)
+
+    @property
+    def notice(self) -> str:
+        """At most 64 KB of what is written for people."""
+        if self._notice is None:
+            text = "\n".join(part.text for part in self._texts if part.text.strip())
+            if not text.strip() and self._pages:
+                text = "\n".join(strip_html(page.text) for page in self._pages)
+            self._notice, returned = split_returned(text[:TEXT_LIMIT])
+            if self._returned is None and returned:
+                self._returned = _read_returned(returned)
+        return self._notice
+
+    @property
+    def returned(self) -> Headers | None:
+        """The header of the message that came back, from a part of its own or from the end of the notice."""
+        if self._returned is None and self._notice is None:
+            assert self.notice is not None  # reading it finds what it quotes
+        return self._returned
+
+    def _collect(self, part: Part) -> None:
+        kind = part.content_type
+        if kind in REPORT_TYPES:
+            if len(self.reports) < REPORTS_LIMIT:
+                self.reports.append(part.text)
+        elif kind == "message/feedback-report":
+            self.feedback = self.feedback or part.text
+        elif kind in DISPOSITION_TYPES:
+            self.disposition = self.disposition or part.text
+        elif kind in RETURNED_TYPES:
+            self._take_returned(part)
+        elif part.parts:
+            for child in part.parts:
+                self._collect(child)
+        elif kind == "text/html":
+            self._pages.append(part)
+        elif kind.startswith(("text/", "multipart/")) and len(self._texts) < TEXTS_LIMIT:
+            self._texts.append(part)  # a multipart without any boundary is text
+
+    def _take_returned(self, part: Part) -> None:
+        if self._returned is not None:
+            return
+        if not part.parts:
+            self._returned = _read_returned(part.text)
+            return
+        inner = part.parts[0]
+        if not self.reports and "delivery-status" in inner.parameters.get("report-type", "") and _is_daemon(self.head):
+            self._collect(inner)  # InterScan and TrendMicro gateways wrap the report of the server behind them
+        else:
+            self._returned = inner.headers
 
 
 def dissect(mail: Mail) -> Anatomy:
-    root = mail.root
-    anatomy = Anatomy(root.headers, root.content_type, root.parameters.get("report-type", "").lower())
-    texts: list[str] = []
-    pages: list[Part] = []
-    _collect(root, anatomy, texts, pages)
-    notice = "\n".join(text for text in texts if text.strip())
-    if not notice.strip() and pages:
-        notice = "\n".join(strip_html(page.text) for page in pages)
-    notice = notice[:TEXT_LIMIT]
-    notice, returned = split_returned(notice)
-    anatomy.notice = notice
-    if anatomy.returned is None and returned:
-        _take_returned_text(anatomy, returned)
-    if not anatomy.reports and _FIELDS_IN_TEXT.search(notice):
-        anatomy.reports.append(notice)
-    return anatomy
-
-
-def _collect(part: Part, anatomy: Anatomy, texts: list[str], pages: list[Part]) -> None:
-    kind = part.content_type
-    if kind in REPORT_TYPES:
-        anatomy.reports.append(part.text)
-    elif kind == "message/feedback-report":
-        anatomy.feedback = anatomy.feedback or part.text
-    elif kind in ("message/disposition-notification", "message/global-disposition-notification"):
-        anatomy.disposition = anatomy.disposition or part.text
-    elif kind in RETURNED_TYPES:
-        _take_returned_part(part, anatomy, texts, pages)
-    elif part.parts:
-        for child in part.parts:
-            _collect(child, anatomy, texts, pages)
-    elif kind == "text/html":
-        pages.append(part)
-    elif kind.startswith("text/"):
-        if len(texts) < 8:
-            texts.append(part.text)
-    elif kind.startswith("multipart/"):
-        texts.append(part.text)  # no boundary to be found: what there is, is text
+    """The pieces of a message."""
+    return Anatomy(mail.root)
 
 
 def _is_daemon(head: Headers) -> bool:
@@ -106,64 +117,9 @@ def _is_daemon(head: Headers) -> bool:
     return "daemon" in sender or "postmaster" in sender
 
 
-def _take_returned_part(part: Part, anatomy: Anatomy, texts: list[str], pages: list[Part]) -> None:
-    if anatomy.returned is not None:
-        return
-    if part.parts:
-        inner = part.parts[0]
-        if (
-            inner.parameters.get("report-type", "").lower() == "delivery-status"
-            and not anatomy.reports
-            and _is_daemon(anatomy.head)
-        ):
-            # InterScan and TrendMicro gateways wrap the report of the server behind them.
-            _collect(inner, anatomy, texts, pages)
-            return
-        anatomy.returned = inner.headers
-    else:
-        _take_returned_text(anatomy, part.text)
-
-
-def _take_returned_text(anatomy: Anatomy, text: str) -> None:
-    lines = text.lstrip("\n").split("\n")
+def _read_returned(text: str) -> Headers | None:
+    """The header of a message quoted in a text, with or without an indent."""
+    lines = text.lstrip("\n").partition("\n\n")[0].split("\n")
     indent = min((len(line) - len(line.lstrip(" \t>|")) for line in lines[:3] if line.strip()), default=0)
-    if indent:
-        lines = [line[indent:] for line in lines]
-    block = "\n".join(lines).partition("\n\n")[0]
-    headers = Headers(block)
-    if headers:
-        anatomy.returned = headers
-
-
-def split_returned(text: str) -> tuple[str, str]:
-    """A notice and what it quotes: from a line that announces the returned message, or from its own first header."""
-    for found in _BORDER.finditer(text):
-        start = found.start()
-        line_end = text.find("\n", found.end())
-        line_end = len(text) if line_end < 0 else line_end
-        if found.group("header"):
-            if start and text[:start].rstrip(" \t")[-2:] in ("\n\n", "-\n", "=\n", "*\n"):
-                return text[:start], text[start:]
-            continue
-        if start and _CERTAIN_BORDER.search(found.group(0).lower()):
-            return text[:start], text[line_end + 1 :]
-        rest = text[line_end + 1 : line_end + 4096].split("\n", 14)
-        if start and line_end - start < 160 and _followed_by_headers(rest):
-            return text[:start], text[line_end + 1 :]
-    return text, ""
-
-
-def _followed_by_headers(lines: list[str]) -> bool:
-    """Whether the next lines that say anything are header lines."""
-    seen = 0
-    for line in lines[:12]:
-        bare = line.lstrip(" >|\t")
-        if not bare.strip(_RULE_CHARACTERS):
-            continue
-        if _RETURNED_HEADER.match(bare):
-            seen += 1
-            if seen == 2:
-                return True
-        elif seen == 0 and not bare.startswith("From "):
-            return False
-    return seen > 0
+    headers = Headers("\n".join(line[indent:] for line in lines) if indent else "\n".join(lines))
+    return headers or None

@@ -1,16 +1,18 @@
 """Why it failed: from the reply first, then what the notice says, then the codes."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
-import re2
-
+from services.classifier.anatomy import Anatomy
+from services.classifier.hosts import find_host
 from services.classifier.judgement import Finding
 from services.classifier.reasons import REASONS
 from services.classifier.rule import fold
 from services.classifier.rulebook import WEAK_PRIORITY, Match, Rulebook
+from services.classifier.signs import Signs
 from services.classifier.status import best_status, find_reply_code, find_status, reason_of_status
 from shared.contract.vocabulary import Fault
 
@@ -20,13 +22,10 @@ _NOTICES: Final = 4
 """A notice that speaks of a thousand recipients is read once."""
 
 _REPLY_START: Final = re.compile(
-    r"(?:^|[\s:<\"'(>])(?=[45][0-5]\d[ \-](?!bytes|characters|kb|mb|messages|hours|seconds|minutes|days))",
+    r"[45](?<![^\s:<\"'(>][45])[0-5]\d[ \-](?!bytes|characters|kb|mb|messages|hours|seconds|minutes|days)",
     re.IGNORECASE,
 )
-_MAIL_STAGE: Final = re2.compile(
-    r"(after (pipelined )?|in reply to |in response to |did not like our |>>> )(mail from|helo|ehlo)|my name was rejected"
-)
-_DATA_STAGE: Final = re2.compile(r"(after |in reply to |in response to )end of data|>>> data|final data|data closing")
+_STAGES: Final = Signs("mail_stage", "data_stage", "pipelined")
 _STAGED: Final = frozenset({"user-unknown", "suspend", "filtered", "host-unknown"})
 _OCTAL: Final = re.compile(r"(?:\\[0-3][0-7]{2})+")
 
@@ -41,42 +40,49 @@ class Diagnosis:
     match: Match | None = None
 
 
-def diagnose(finding: Finding, notice: str, rulebook: Rulebook, reporting_mta: str = "") -> Diagnosis:
+def diagnose(finding: Finding, anatomy: Anatomy, rulebook: Rulebook, reporting_host: str = "") -> Diagnosis:
     """The first text that a rule above the vague ones recognises, from the surest to the widest; else codes; else vague.
 
     Where the report quotes a reply nothing else is asked: servers add their own guesses to it (Sendmail writes "User
     unknown" below any 550, Courier mentions attachments).
     """
     diagnostic = unescape(finding.diagnostic)
-    section = finding.section or notice
     reply_code = find_reply_code(diagnostic)
     has_reply = bool(reply_code) and len(diagnostic) > 12
-    replies = "" if has_reply else quoted_replies(section)
-    reply_code = reply_code or find_reply_code(replies)
-    texts = [diagnostic] if has_reply else [diagnostic, replies, section, finding.shared]
+    if has_reply:
+        section, replies, texts = "", "", [diagnostic]
+    else:
+        section = finding.section or anatomy.notice
+        replies = quoted_replies(section)
+        reply_code = reply_code or find_reply_code(replies)
+        texts = [diagnostic, replies, section, finding.shared]
     spoken = diagnostic or replies or section
+    remote_host = finding.remote_mta or find_host(spoken)
     status = best_status(finding.status, spoken)
+    plain_status = reason_of_status(finding.status)
+
+    def stage() -> str:
+        return find_stage(diagnostic) or find_stage(finding.section or anatomy.notice)
+
     weak: Match | None = None
     first = ""
-    plain_status = reason_of_status(finding.status)
     for number, text in enumerate(texts):
         if not text:
             continue
         folded = fold(text[:SCAN_LIMIT])
         first = first or folded
-        match = rulebook.best(folded, finding.remote_mta, reporting_mta)
+        match = rulebook.best(folded, remote_host, reporting_host)
         if match is not None and number >= 2 and plain_status and REASONS[match.rule.reason].fault == Fault.CONTENT:
             continue  # a company's disclaimer below the notice speaks of viruses and offensive content
         if match is not None and match.rule.priority > WEAK_PRIORITY:
-            reason = reason_at_stage(match.rule.reason, diagnostic, section)
+            reason = reason_at_stage(match.rule.reason, stage)
             return Diagnosis(reason, match.rule.id, match.words, status, reply_code, match)
         weak = weak or match
     # Sendmail makes 5.1.1 of any bare 550: where a reply without an enhanced code is quoted, the field is a guess.
     codes = (find_status(diagnostic),) if has_reply else (find_status(replies), finding.status, status)
     for code in dict.fromkeys(codes):
-        reason = reason_at_stage(reason_of_status(code), diagnostic, section)
-        if reason:
-            return Diagnosis(reason, f"status-{code}", code, status, reply_code)
+        if reason := reason_of_status(code):
+            return Diagnosis(reason_at_stage(reason, stage), f"status-{code}", code, status, reply_code)
     if weak is not None:
         return Diagnosis(weak.rule.reason, weak.rule.id, weak.words, status, reply_code, weak)
     return Diagnosis("on-hold" if first else "undefined", "no-rule", first[:200], status, reply_code)
@@ -85,24 +91,20 @@ def diagnose(finding: Finding, notice: str, rulebook: Rulebook, reporting_mta: s
 @lru_cache(maxsize=_NOTICES)
 def find_stage(text: str) -> str:
     """The SMTP command that was answered: 'mail', 'data' or '' (RCPT, or nobody says)."""
-    lowered = text[:SCAN_LIMIT].lower()
-    if any(word in lowered for word in ("mail from", "helo", "ehlo", "my name")) and _MAIL_STAGE.search(lowered):
+    found = _STAGES.look(text[:SCAN_LIMIT].lower())
+    if "mail_stage" in found:
         return "mail"
-    if "need rcpt" in lowered:
-        return ""  # Sendmail pipelines DATA behind a RCPT that was refused; the reply that counts is RCPT's
-    return "data" if "data" in lowered and _DATA_STAGE.search(lowered) else ""
+    return "data" if "data_stage" in found and "pipelined" not in found else ""
 
 
-def reason_at_stage(reason: str, diagnostic: str, section: str) -> str:
+def reason_at_stage(reason: str, find: Callable[[], str]) -> str:
     """A reply to HELO or MAIL FROM is never about the recipient; an unknown user after DATA is what the trade calls filtered."""
     if reason not in _STAGED:
         return reason
-    stage = find_stage(diagnostic) or find_stage(section)
+    stage = find()
     if stage == "mail":
         return "rejected"
-    if stage == "data" and reason == "user-unknown":
-        return "filtered"
-    return reason
+    return "filtered" if stage == "data" and reason == "user-unknown" else reason
 
 
 @lru_cache(maxsize=_NOTICES)
@@ -116,7 +118,7 @@ def quoted_replies(text: str) -> str:
             break
         end = text.find("\n\n", found.end())
         end = len(text) if end < 0 else end
-        pieces.append(text[found.end() : end])
+        pieces.append(text[found.start() : end])
         position = end
     return "\n".join(pieces)
 

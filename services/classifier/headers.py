@@ -10,7 +10,11 @@ HEADERS_LIMIT: Final = 1_000
 
 _FOLD: Final = re.compile(r"\n[ \t]+")
 _FIELD_START: Final = re.compile(rb"\n(?=[^ \t\n])")
-_SPACED_COLON: Final = re.compile(r"(?<=\n)([!-9;-~]{1,76})[ \t]{1,8}:")
+_SPACED_COLON: Final = re.compile(r"\n([!-9;-~]{1,76})[ \t]{1,8}:")
+_USUAL_TYPES: Final = frozenset(
+    {"text/plain", "text/html", "multipart/report", "multipart/mixed", "multipart/alternative", "message/rfc822",
+     "message/delivery-status", "text/rfc822-headers"}
+)  # fmt: skip
 _TYPE: Final = re.compile(r"\s*([a-z0-9!#$&^_.+*-]{1,64})\s*/\s*([a-z0-9!#$&^_.+*-]{1,100})", re.IGNORECASE)
 
 
@@ -24,7 +28,7 @@ class Headers:
         lowered = self._text.lower()
         # Exchange gateways write `Name : value`; a character whose lower case is longer would shift the offsets.
         if " :" in lowered or "\t:" in lowered or len(lowered) != len(self._text):
-            self._text = _SPACED_COLON.sub(r"\1:", self._text)
+            self._text = _SPACED_COLON.sub(r"\n\1:", self._text)
             lowered = self._text.lower()
             if len(lowered) != len(self._text):
                 self._text = self._text.encode("ascii", "replace").decode("ascii")
@@ -60,6 +64,8 @@ class Headers:
         text = self._text
         limit = start + HEADER_LIMIT
         end = text.find("\n", start)
+        if start <= end <= limit and text[end + 1 : end + 2] not in (" ", "\t"):
+            return text[start:end].strip()
         while 0 <= end < limit and text[end + 1 : end + 2] in (" ", "\t") and end + 1 < len(text):
             end = text.find("\n", end + 1)
         value = text[start : limit if end < 0 or end > limit else end]
@@ -68,7 +74,7 @@ class Headers:
 
 def read_headers(block: bytes) -> Headers:
     """The fields of a header block with LF line ends; lines that are no fields are passed over."""
-    return Headers(decode_text(block, ""))
+    return Headers(block.decode("ascii") if block.isascii() else decode_text(block, ""))
 
 
 def has_long_header(block: bytes) -> bool:
@@ -78,16 +84,21 @@ def has_long_header(block: bytes) -> bool:
     return any(len(field) > HEADER_LIMIT for field in _FIELD_START.split(block))
 
 
-def parse_content_type(value: str, default: str) -> tuple[str, dict[str, str]]:
-    """Media type in lower case and its parameters (RFC 2045 §5.1); the default where the value is none."""
-    found = _TYPE.match(value)
-    if found is None:
-        return default, {}
-    return f"{found.group(1)}/{found.group(2)}".lower(), _parse_parameters(value[found.end() :])
+def media_type(value: str) -> str:
+    """The media type of a Content-Type in lower case (RFC 2045 §5.1); '' where the value is none."""
+    kind = value.partition(";")[0].strip().lower()
+    if kind in _USUAL_TYPES:
+        return kind
+    found = _TYPE.match(kind)
+    return f"{found.group(1)}/{found.group(2)}" if found else ""
 
 
-def _parse_parameters(text: str) -> dict[str, str]:
-    """At most 32 parameters, by one walk over the text; quoted strings may hold semicolons."""
+def parse_parameters(value: str) -> dict[str, str]:
+    """At most 32 parameters behind the media type, by one walk over the text; quoted strings may hold semicolons."""
+    text = value.partition(";")[2]
+    if not text:
+        found = _TYPE.match(value)
+        text = value[found.end() :] if found else ""
     parameters: dict[str, str] = {}
     position = 0
     for _ in range(32):

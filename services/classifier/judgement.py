@@ -1,6 +1,6 @@
 """What the classifier finds and what it says."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from shared.contract.vocabulary import Fault, Kind, MessageVerdict, Verdict
 
@@ -24,7 +24,7 @@ class Finding:
     found_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Outcome:
     """What became of the mail to one recipient; the fields of the contract (DESIGN: the verdict message)."""
 
@@ -44,19 +44,10 @@ class Outcome:
     evidence: str
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One line of reasoning, for `explain`."""
-
-    stage: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Judgement:
     kind: Kind
     verdict: MessageVerdict
     reporting_mta: str | None
     campaign: str | None
     outcomes: tuple[Outcome, ...]
-    trace: tuple[Step, ...] = field(default=())

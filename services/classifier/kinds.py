@@ -7,20 +7,16 @@ from typing import Final
 from services.classifier.anatomy import Anatomy
 from services.classifier.dialects.amazonses import complaining
 from services.classifier.rule import fold
-from services.classifier.rulebook import WEAK_PRIORITY, own_rulebook
-from services.classifier.signs import sign_pattern, sign_words
+from services.classifier.rulebook import WEAK_PRIORITY, Rulebook
+from services.classifier.signs import Signs
 from shared.contract.vocabulary import Kind
 
-_DAEMON: Final = sign_pattern("daemon")
-_SUBJECT: Final = sign_pattern("subject")
-_AWAY: Final = sign_pattern("away")
-_AUTO: Final = sign_pattern("auto")
-_CHALLENGE: Final = sign_pattern("challenge")
-_STRONG: Final = sign_words("strong")
-_CERTAIN: Final = sign_words("certain")
-_DELAY: Final = sign_words("delay")
-_FINAL: Final = sign_words("final")
-_REPLY_CODE: Final = re.compile(r"(?:^|[\s<:(\"'>])(?:5[0-7]\d[ -]|4[2-5]\d[ -]|#?[45]\.\d{1,2}\.\d{1,3}\b)")
+_SENDER: Final = Signs("daemon")
+_SUBJECT: Final = Signs("subject", "away", "auto", "challenge")
+_NOTICE: Final = Signs("strong", "certain", "reply", "delay", "final")
+_AWAY: Final = Signs("away")
+SCAN_LIMIT: Final = 16_384
+
 _DOMAIN: Final = re.compile(r"@[^>\s]*")
 _REPLY_SUBJECT: Final = re.compile(r"\s*(?:re|aw|sv|antw|fwd?|wg|tr|rv|回复|答复)(?:\[\d+\])?\s?[:：]", re.IGNORECASE)
 
@@ -31,9 +27,9 @@ class Recognition:
     signs: tuple[str, ...]
 
 
-def _names_a_reason(notice: str) -> bool:
+def _names_a_reason(notice: str, rulebook: Rulebook) -> bool:
     """Whether a rule knows what the notice says; asked only where the other signs leave it open."""
-    match = own_rulebook().best(fold(notice[:2048]))
+    match = rulebook.best(fold(notice[:2048]))
     return match is not None and match.rule.priority > WEAK_PRIORITY
 
 
@@ -42,11 +38,11 @@ def _is_challenge(text: str) -> bool:
     return "x-boxbe-notice" in text.lower()
 
 
-def recognise(anatomy: Anatomy) -> Recognition:
+def recognise(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
     """The kind of a message and the signs that say so."""
     if anatomy.feedback or anatomy.report_type == "feedback-report":
         return Recognition(Kind.FEEDBACK_REPORT, ("it has a message/feedback-report part (RFC 5965)",))
-    if anatomy.content_type == "text/plain" and complaining(anatomy):
+    if anatomy.content_type == "text/plain" and not anatomy.reports and complaining(anatomy):
         return Recognition(Kind.FEEDBACK_REPORT, ("it is a complaint notification of Amazon SES",))
     if anatomy.disposition or anatomy.report_type == "disposition-notification":
         return Recognition(Kind.MDN, ("it has a disposition notification (RFC 8098)",))
@@ -54,57 +50,47 @@ def recognise(anatomy: Anatomy) -> Recognition:
         return Recognition(Kind.AUTO_REPLY, ("a challenge in the form of a delivery report (Boxbe)",))
     if anatomy.reports:
         return Recognition(Kind.BOUNCE, ("it has a delivery-status part (RFC 3464)",))
-    return _recognise_by_signs(anatomy, anatomy.head.decoded("subject")[:300].lower())
+    return _recognise_by_signs(anatomy, rulebook)
 
 
-def _recognise_by_signs(anatomy: Anatomy, subject: str) -> Recognition:
-    head = anatomy.head
-    notice = anatomy.notice[:16_384].lower()
+def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
+    head, notice = anatomy.head, anatomy.notice
     sender = head.decoded("from")[:300].lower()
+    subject = head.decoded("subject")[:300].lower()
+    in_subject, in_notice = _SUBJECT.look(subject), _NOTICE.look(notice[:SCAN_LIMIT].lower())
+    is_from_daemon = bool(_SENDER.look(sender))
+    strong = in_notice.get("strong", "")
     signs: list[str] = []
     score = 0
-    if "x-failed-recipients" in head:
-        score += 3
-        signs.append("X-Failed-Recipients")
-    from_daemon = _DAEMON.search(sender) is not None
-    if from_daemon:
-        score += 2
-        signs.append(f"From: {sender[:60]}")
-    if _is_null_return_path(anatomy) or not sender.strip("<> "):
-        score += 1
-        signs.append("no sender")
-    if _SUBJECT.search(subject):
-        score += 2
-        signs.append(f"Subject: {subject[:60]}")
-    if anatomy.report_type == "delivery-status":
-        score += 2
-        signs.append("report-type=delivery-status")
-    if found := _STRONG.search(notice):
-        score += 2 if _CERTAIN.search(notice) else 1
-        signs.append(f"“{found.group(0)}”")
-    reply = _REPLY_CODE.search(notice)
-    speaks = found or reply or "x-failed-recipients" in head
-    if reply:
-        score += 1
-        signs.append("an SMTP reply")
-    if anatomy.returned is not None:
-        score += 1
-        signs.append("a returned message")
+    for worth, applies, sign in (
+        (3, "x-failed-recipients" in head, "X-Failed-Recipients"),
+        (2, is_from_daemon, f"From: {sender[:60]}"),
+        (1, _is_null_return_path(anatomy) or not sender.strip("<> "), "no sender"),
+        (2, "subject" in in_subject, f"Subject: {subject[:60]}"),
+        (2, anatomy.report_type == "delivery-status", "report-type=delivery-status"),
+        (2 if "certain" in in_notice else 1, strong, f"“{strong}”"),
+        (1, "reply" in in_notice, "an SMTP reply"),
+        (1, anatomy.returned is not None, "a returned message"),
+    ):
+        if applies:
+            score += worth
+            signs.append(sign)
+    speaks = strong or "reply" in in_notice or "x-failed-recipients" in head
     if _REPLY_SUBJECT.match(subject):
         score -= 2
     # A list's own daemon sends reports with the list's headers; a newsletter from mailadmin.example is no daemon's.
     is_bulk = any(name in head for name in ("list-unsubscribe", "list-id", "list-post"))
-    if is_bulk and not _DAEMON.search(_DOMAIN.sub("@", sender)):
+    if is_bulk and not _SENDER.look(_DOMAIN.sub("@", sender)):
         score -= 3
-    if score < 5 and (away := _AWAY.search(subject)):
-        return Recognition(Kind.VACATION, (f"“{away.group(0)}”",))
-    if score < 4 and (automatic := _is_automatic(anatomy, subject)):
-        if away := _AWAY.search(notice[:4096]):
-            return Recognition(Kind.VACATION, (automatic, f"“{away.group(0)}”"))
+    if score < 5 and "away" in in_subject:
+        return Recognition(Kind.VACATION, (f"Subject: {subject[:60]}",))
+    if score < 4 and (automatic := _is_automatic(anatomy, in_subject)):
+        if away := _AWAY.look(notice[:4096].lower()):
+            return Recognition(Kind.VACATION, (automatic, f"“{away['away']}”"))
         return Recognition(Kind.AUTO_REPLY, (automatic,))
     is_mute = not notice.strip() and score >= 5  # the subject and the sender are all there is
-    if score >= 4 and (speaks or is_mute or score >= 6 or _names_a_reason(notice)):
-        if _CHALLENGE.search(subject) and not found:
+    if score >= 4 and (speaks or is_mute or score >= 6 or _names_a_reason(notice, rulebook)):
+        if "challenge" in in_subject and not strong:
             return Recognition(Kind.AUTO_REPLY, ("it asks the sender to confirm",))
         return Recognition(Kind.BOUNCE, tuple(signs))
     return Recognition(Kind.NOT_BOUNCE, tuple(signs) or ("nothing says that a delivery failed",))
@@ -114,7 +100,7 @@ def _is_null_return_path(anatomy: Anatomy) -> bool:
     return anatomy.head.first("return-path").replace(" ", "") == "<>"
 
 
-def _is_automatic(anatomy: Anatomy, subject: str) -> str:
+def _is_automatic(anatomy: Anatomy, in_subject: dict[str, str]) -> str:
     """RFC 3834 and its older kin; the sign found, or ''."""
     head = anatomy.head
     if head.first("auto-submitted").lower().startswith("auto-replied"):
@@ -124,16 +110,10 @@ def _is_automatic(anatomy: Anatomy, subject: str) -> str:
             return name
     if head.first("precedence").strip().lower() in ("auto_reply", "auto-reply"):
         return "Precedence: auto_reply"
-    found = _AUTO.search(subject)
-    if found:
-        return f"Subject: {found.group(0)}"
-    return ""
+    return f"Subject: {in_subject['auto']}" if "auto" in in_subject else ""
 
 
 def says_delay(text: str) -> str:
     """The words of a notice that say delivery is still being tried, '' when there are none or it has ended."""
-    lowered = text[:16_384].lower()
-    found = _DELAY.search(lowered)
-    if found and not _FINAL.search(lowered):
-        return str(found.group(0))
-    return ""
+    found = _NOTICE.look(text[:SCAN_LIMIT].lower())
+    return found["delay"] if "delay" in found and "final" not in found else ""

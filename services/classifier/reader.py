@@ -5,10 +5,10 @@ of 195 KB, raises on 1,000 nested parts and loses reports whose fields are writt
 """
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from services.classifier.headers import Headers, has_long_header, parse_content_type, read_headers
+from services.classifier.headers import HEADER_LIMIT, has_long_header, media_type, parse_parameters, read_headers
 from services.classifier.transfer import decode_text, decode_transfer
 
 READ_LIMIT_BYTES: Final = 512 * 1024
@@ -31,42 +31,115 @@ _RETURNED_HEADER: Final = re.compile(
 _HEADER_LINE: Final = re.compile(rb"[!-9;-~]{1,76}[ \t]*:")
 
 
-@dataclass(slots=True)
 class Part:
-    """One MIME entity; `body` is still encoded. A message/rfc822 holds its message as the only element of `parts`."""
+    """One MIME entity, opened as far as somebody asks: `body` is still encoded, `parts` are split off when first read.
 
-    headers: Headers
-    content_type: str
-    parameters: dict[str, str]
-    body: bytes
-    parts: list["Part"] = field(default_factory=list)
-    _text: str | None = None
+    A message/rfc822 holds its message as the only element of `parts`.
+    """
+
+    __slots__ = (
+        "_depth",
+        "_parameters",
+        "_parts",
+        "_reading",
+        "_text",
+        "_type_value",
+        "body",
+        "content_type",
+        "headers",
+    )
+
+    def __init__(self, data: bytes, reading: "_Reading", depth: int, default_type: str) -> None:
+        reading.parts += 1
+        head, self.body = _split_head(data)
+        if len(head) > HEADER_LIMIT:
+            if len(head) > HEADER_BLOCK_LIMIT_BYTES:
+                reading.note("a header block was cut at 64 KB")
+                head = head[:HEADER_BLOCK_LIMIT_BYTES]
+            if has_long_header(head):
+                reading.note("a header was cut at 16 KB")
+        self.headers: Final = read_headers(head)
+        self._type_value: Final = self.headers.first("content-type")
+        self.content_type: Final = media_type(self._type_value) or default_type
+        self._reading: Final = reading
+        self._depth: Final = depth
+        self._parameters: dict[str, str] | None = None
+        self._parts: list[Part] | None = None
+        self._text: str | None = None
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Of Content-Type, names in lower case."""
+        if self._parameters is None:
+            self._parameters = parse_parameters(self._type_value) if "=" in self._type_value else {}
+        return self._parameters
 
     @property
     def text(self) -> str:
         """The body as text, at most 64 KB of it, transfer encoding and charset undone."""
         if self._text is None:
-            encoding = self.headers.first("content-transfer-encoding").strip().lower()
+            encoding = self.headers.first("content-transfer-encoding").lower()
             decoded = decode_transfer(self.body[:TEXT_LIMIT_BYTES], encoding)
             self._text = decode_text(decoded, self.parameters.get("charset", ""))
         return self._text
 
+    @property
+    def parts(self) -> list["Part"]:
+        """What is inside, in order; nothing below 16 levels and after 200 parts."""
+        if self._parts is None:
+            self._parts = self._open()
+        return self._parts
+
+    def _open(self) -> list["Part"]:
+        kind = self.content_type
+        if self._depth and kind.startswith("text/"):
+            return []
+        is_multipart = kind.startswith("multipart/")
+        if self._depth >= DEPTH_LIMIT:
+            if is_multipart or kind.startswith("message/"):
+                self._reading.note(f"parts deeper than {DEPTH_LIMIT} were not opened")
+            return []
+        if is_multipart:
+            default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
+            return self._split(self.parameters.get("boundary", ""), default)
+        if kind in MESSAGE_TYPES:
+            encoding = self.headers.first("content-transfer-encoding").lower()
+            inner = decode_transfer(self.body, encoding) if encoding in ("base64", "quoted-printable") else self.body
+            return [Part(inner.lstrip(b"\n"), self._reading, self._depth + 1, "text/plain")]
+        if self._depth == 0 and _is_undeclared_multipart(self.body):
+            return self._split("", "text/plain")
+        return []
+
+    def _split(self, boundary: str, default_type: str) -> list["Part"]:
+        slices = _split_body(self.body, boundary.encode("utf-8", "surrogateescape")) if boundary else []
+        if not slices:
+            guessed = _LIKELY_BOUNDARY.search(self.body)
+            if guessed is None:
+                return []
+            slices = _split_body(self.body, guessed.group(1).rstrip())
+        parts: list[Part] = []
+        for data in slices:
+            if self._reading.parts >= PARTS_LIMIT:
+                self._reading.note(f"parts after the first {PARTS_LIMIT} were not read")
+                break
+            parts.append(Part(data, self._reading, self._depth + 1, default_type))
+        return parts
+
 
 @dataclass(slots=True)
 class Mail:
-    """A message as far as it was read; `cuts` says in words what was left out."""
+    """A message; `cuts` says in words what was left out of what was opened so far."""
 
     root: Part
     cuts: list[str]
 
 
 def read(raw: bytes) -> Mail:
-    """The tree of parts. Never raises; noise becomes a text without headers."""
-    reader = _Reader()
+    """The message, opened no further than its own header. Never raises; noise becomes a text without headers."""
+    reading = _Reading()
     if len(raw) > READ_LIMIT_BYTES:
-        reader.cuts.append(f"only the first {READ_LIMIT_BYTES // 1024} KiB were read")
-    root = reader.entity(_unify_line_ends(raw[:READ_LIMIT_BYTES]), 0, "text/plain")
-    return Mail(root, reader.cuts)
+        reading.note(f"only the first {READ_LIMIT_BYTES // 1024} KiB were read")
+    return Mail(Part(_unify_line_ends(raw[:READ_LIMIT_BYTES]), reading, 0, "text/plain"), reading.cuts)
 
 
 def _unify_line_ends(raw: bytes) -> bytes:
@@ -78,60 +151,26 @@ def _unify_line_ends(raw: bytes) -> bytes:
     return raw[found.end() :] if found else raw
 
 
-class _Reader:
-    __slots__ = ("cuts", "parts_read")
+class _Reading:
+    """What the parts of one message share: how many were opened, and what was left out."""
+
+    __slots__ = ("cuts", "parts")
 
     def __init__(self) -> None:
         self.cuts: list[str] = []
-        self.parts_read = 0
+        self.parts = 0
 
-    def entity(self, data: bytes, depth: int, default_type: str) -> Part:
-        self.parts_read += 1
-        head, body = _split_head(data)
-        if len(head) > HEADER_BLOCK_LIMIT_BYTES:
-            self._note("a header block was cut at 64 KB")
-            head = head[:HEADER_BLOCK_LIMIT_BYTES]
-        headers = read_headers(head)
-        if has_long_header(head):
-            self._note("a header was cut at 16 KB")
-        content_type, parameters = parse_content_type(headers.first("content-type"), default_type)
-        part = Part(headers, content_type, parameters, body)
-        if depth >= DEPTH_LIMIT:
-            if content_type.startswith(("multipart/", "message/")):
-                self._note(f"parts deeper than {DEPTH_LIMIT} were not opened")
-            return part
-        if content_type.startswith("multipart/"):
-            child_type = "message/rfc822" if content_type == "multipart/digest" else "text/plain"
-            self._split_into(part, parameters.get("boundary", ""), depth, child_type)
-        elif content_type in MESSAGE_TYPES:
-            encoding = headers.first("content-transfer-encoding").strip().lower()
-            inner = decode_transfer(body, encoding) if encoding in ("base64", "quoted-printable") else body
-            part.parts.append(self.entity(inner.lstrip(b"\n"), depth + 1, "text/plain"))
-        elif depth == 0 and _is_undeclared_multipart(body):
-            self._split_into(part, "", depth, "text/plain")
-        return part
-
-    def _split_into(self, part: Part, boundary: str, depth: int, child_type: str) -> None:
-        slices = _split_body(part.body, boundary.encode("utf-8", "surrogateescape")) if boundary else []
-        if not slices:
-            guessed = _LIKELY_BOUNDARY.search(part.body)
-            if guessed is None:
-                return
-            slices = _split_body(part.body, guessed.group(1).rstrip())
-        for data in slices:
-            if self.parts_read >= PARTS_LIMIT:
-                self._note(f"parts after the first {PARTS_LIMIT} were not read")
-                return
-            part.parts.append(self.entity(data, depth + 1, child_type))
-
-    def _note(self, text: str) -> None:
+    def note(self, text: str) -> None:
         if text not in self.cuts:
             self.cuts.append(text)
 
 
 def _is_undeclared_multipart(body: bytes) -> bool:
     """SMTP32 and Netscape lose their own Content-Type, or call a multipart text/plain."""
-    found = _LIKELY_BOUNDARY.search(body[:4096])
+    beginning = body[:4096]
+    if b"--" not in beginning or b"content-" not in beginning.lower():
+        return False
+    found = _LIKELY_BOUNDARY.search(beginning)
     return found is not None and _RETURNED_HEADER.search(body, 0, found.start()) is None
 
 

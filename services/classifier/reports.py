@@ -26,8 +26,8 @@ RECIPIENT_FIELDS: Final = frozenset(
     {"original-recipient", "final-recipient", "action", "status", "remote-mta", "diagnostic-code", "last-attempt-date",
      "final-log-id", "will-retry-until", "localized-diagnostic", "x-actual-recipient", "x-display-name", "expanded-from"}
 )  # fmt: skip
-# Lotus, nullmailer and old Exchange do not fold: a line that is no field belongs to the field before it.
-_FIELD: Final = re.compile(r"([A-Za-z][A-Za-z0-9-]{2,40})[ \t]*:[ \t]*(.*)")
+FIELDS: Final = MESSAGE_FIELDS | RECIPIENT_FIELDS
+_EXTENSION: Final = re.compile(r"x-[a-z0-9-]{1,40}")
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _STATUS: Final = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 
@@ -58,19 +58,21 @@ def read_report(text: str) -> Report:
         group.clear()
 
     for line in text.split("\n"):
-        if not line.strip():
+        bare = line.strip()
+        if not bare:
             after_gap, last = True, ""
             continue
-        if line[0] in " \t" and last and not after_gap:
-            group[last] = f"{group[last]} {line.strip()}"[:VALUE_LIMIT]
+        continues = last and not after_gap
+        if continues and line[0] in " \t":
+            group[last] = f"{group[last]} {bare}"[:VALUE_LIMIT]
             continue
-        found = _FIELD.match(line.strip())
-        name = found.group(1).lower() if found else ""
-        if found is None or (name not in MESSAGE_FIELDS and name not in RECIPIENT_FIELDS and not name.startswith("x-")):
-            if last and not after_gap:
-                group[last] = f"{group[last]} {line.strip()}"[:VALUE_LIMIT]
+        name, colon, value = bare.partition(":")
+        name = name.rstrip().lower()
+        if name not in FIELDS and not (colon and name.startswith("x-") and _EXTENSION.fullmatch(name)):
+            if continues:  # Lotus, nullmailer and old Exchange do not fold
+                group[last] = f"{group[last]} {bare}"[:VALUE_LIMIT]
             continue
-        value = found.group(2).strip()[:VALUE_LIMIT]
+        value = value.strip()[:VALUE_LIMIT]
         if name in MESSAGE_FIELDS:
             if name == "reporting-mta" and not report.reporting_mta:
                 report.reporting_mta = read_host(value)
@@ -102,7 +104,8 @@ def _finding(group: dict[str, str]) -> Finding:
 
 
 def _complete(finding: Finding, group: dict[str, str]) -> None:
-    finding.action = finding.action or group.get("action", "").split("(")[0].split(";")[-1].strip().lower()
+    if not finding.action and (action := group.get("action", "")):
+        finding.action = action.partition("(")[0].rpartition(";")[2].strip().lower()
     if not finding.status:
         found = _STATUS.search(group.get("status", ""))
         finding.status = found.group(0) if found else ""
@@ -114,5 +117,7 @@ def _complete(finding: Finding, group: dict[str, str]) -> None:
 
 def read_host(value: str) -> str:
     """The host name of `dns; host` (RFC 3464 §2.2.2), in lower case."""
+    if not value:
+        return ""
     words = _CONTROL.sub(" ", value.rpartition(";")[2][:1024]).split()
     return words[0].strip("()<>").lower()[:255] if words else ""

@@ -17,8 +17,7 @@ def find_campaign(returned: Headers | None, names: tuple[str, ...] = CAMPAIGN_HE
     if returned is None:
         return None
     for name in names:
-        value = " ".join(_CONTROL.sub(" ", returned.decoded(name)).split())
-        if value:
+        if name in returned and (value := " ".join(_CONTROL.sub(" ", returned.decoded(name)).split())):
             return value[:CAMPAIGN_LIMIT]
     return None
 

@@ -30,7 +30,7 @@ class Rulebook:
 
     rules: tuple[Rule, ...]
     _set: object = field(init=False)
-    _owners: list[tuple[Rule, str]] = field(init=False)
+    _owners: list[tuple[tuple[int, int], Rule, str]] = field(init=False)
     _compiled: dict[str, object] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -41,12 +41,13 @@ class Rulebook:
         compiled = re2.Set.SearchSet(options)
         self._owners = []
         for rule in self.rules:
+            rank = (rule.priority, -RANK[rule.reason])
             for phrase in rule.phrases:
                 compiled.Add(re2.escape(phrase))
-                self._owners.append((rule, phrase))
+                self._owners.append((rank, rule, phrase))
             for pattern in rule.patterns:
                 compiled.Add(pattern)
-                self._owners.append((rule, pattern))
+                self._owners.append((rank, rule, pattern))
         compiled.Compile()
         self._set = compiled
 
@@ -58,8 +59,7 @@ class Rulebook:
         rule, pattern = None, ""
         rank = (0, 0)
         for hit in hits:
-            candidate, its_pattern = self._owners[hit]
-            its_rank = (candidate.priority, -RANK[candidate.reason])
+            its_rank, candidate, its_pattern = self._owners[hit]
             if (rule is None or its_rank > rank) and candidate.speaks_of(remote, reporting):
                 rule, pattern, rank = candidate, its_pattern, its_rank
         if rule is None:
@@ -75,7 +75,7 @@ class Rulebook:
 
     def every(self, text: str) -> list[str]:
         """Ids of all rules that match, best first; for `explain`."""
-        rules = {self._owners[hit][0].id: self._owners[hit][0] for hit in self._set.Match(text) or ()}  # type: ignore[attr-defined]
+        rules = {self._owners[hit][1].id: self._owners[hit][1] for hit in self._set.Match(text) or ()}  # type: ignore[attr-defined]
         return sorted(rules, key=lambda name: (-rules[name].priority, RANK[rules[name].reason]))
 
 

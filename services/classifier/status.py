@@ -1,11 +1,13 @@
 """Enhanced status codes (RFC 3463) and reply codes (RFC 5321 §4.2), read and, where they are plain, understood."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
-_ENHANCED: Final = re.compile(r"(?<![\d.])([245]\.\d{1,3}\.\d{1,3})(?![\d.]|\.\d)")
-_REPLY: Final = re.compile(r"(?<![\d.:/-])([245][0-5]\d)(?:[ \-]|$|(?=[#:;,)<]))")
-_REPLY_BEFORE_STATUS: Final = re.compile(r"(?<![\d.])([245][0-5]\d)[ \-]+#?([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
+# The look-behind stands behind the first digit, so that only digits are looked at.
+_ENHANCED: Final = re.compile(r"([245](?<![\d.][245])\.\d{1,3}\.\d{1,3})(?![\d.]|\.\d)")
+_REPLY: Final = re.compile(r"([245](?<![\d.:/-][245])[0-5]\d)(?:[ \-]|$|(?=[#:;,)<]))")
+_REPLY_BEFORE_STATUS: Final = re.compile(r"([245](?<![\d.][245])[0-5]\d)[ \-]+#?([245]\.\d{1,3}\.\d{1,3})(?![\d.])")
 _SCAN_LIMIT: Final = 1_024
 
 # Codes that say one thing whoever sends them. 5.0.0, 5.1.0, 5.2.0, 5.3.0, 5.5.0, 5.7.0 and 5.7.1 are everybody's, so nobody's.
@@ -19,6 +21,7 @@ PLAIN: Final[dict[str, str]] = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=8)
 def find_status(text: str) -> str:
     """The enhanced status code that follows a reply code, else the first one that is not vague; '' when there is none."""
     text = text[:_SCAN_LIMIT]
@@ -32,6 +35,7 @@ def find_status(text: str) -> str:
     return str(codes[0]) if codes else ""
 
 
+@lru_cache(maxsize=8)
 def find_reply_code(text: str) -> str:
     """The three digits of the SMTP reply a text quotes; '' when there is none."""
     text = text[:_SCAN_LIMIT]

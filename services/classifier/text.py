@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
+import re2
+
 from services.classifier.judgement import Finding
 from services.classifier.recipients import ADDRESS, clean_address
 
 RECIPIENTS_LIMIT: Final = 1_000
 LINE_LIMIT: Final = 1_000
 LINES_LIMIT: Final = 2_000
+INTRODUCTION_LIMIT: Final = 200
 SECTION_LIMIT: Final = 4_096
 
 _A: Final = r"(?:\"[^\"\n]{1,64}\"|[^\s<>()\[\]\";:,@]{1,80})@[^\s<>()\[\]\";:,@'|*]{1,253}"
@@ -50,11 +53,10 @@ _EXPANDED: Final = re.compile(
 # Sendmail says it all in one line: 550 <user@example.com>... User unknown
 _WHOLE_LINE: Final = re.compile(r"\s{0,4}[245]\d\d[ -].{0,12}<[^>]+>(?:\.\.\.|:)")
 
-_INTRODUCTION: Final = re.compile(
-    r"(?:did not reach|could ?n.t be delivered|could not be delivered|cannot be delivered|not delivered|undeliverable"
-    r"|failed|rejected|unable to deliver|permanent (?:fatal )?(?:delivery )?error)"
-    r"[^\n]{0,60}(?:following|recipient|address|errors|to:|:)",
-    re.IGNORECASE,
+_INTRODUCTION: Final = re2.compile(
+    rb"(?im)^[^\n]*(?:did not reach|could ?n.t be delivered|could not be delivered|cannot be delivered|not delivered"
+    rb"|undeliverable|failed|rejected|unable to deliver|permanent (?:fatal )?(?:delivery )?error)"
+    rb"[^\n]*(?:following|recipient|address|errors|to:|:)[^\n]*?[:.-]?[ \t]*$"
 )
 _FAILS: Final = re.compile(r"not |unknown|fail|reject|full|\b[45]\d\d\b|undeliver|refus|denied|exceed", re.IGNORECASE)
 # In the order of how sure they are that the address they name is a failed recipient.
@@ -110,9 +112,9 @@ def read_notice(notice: str, senders: frozenset[str], known: Iterable[str] = ())
 
 def _introduction(lines: list[str]) -> int:
     """The line that announces the failed recipients; what stands above it (To:, Subject:) describes the message. 0 for none."""
-    for number, line in enumerate(lines[:200]):
-        if line.rstrip().endswith((":", "-", ".")) and _INTRODUCTION.search(line):
-            return number
+    for found in _INTRODUCTION.finditer("\n".join(lines[:INTRODUCTION_LIMIT]).encode("utf-8", "replace")):
+        if found.group(0).rstrip()[-1:] in (b":", b"-", b"."):
+            return int(found.string.count(b"\n", 0, found.start()))
     return 0
 
 

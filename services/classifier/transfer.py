@@ -35,6 +35,7 @@ _CODEC_ALIASES: Final = {
     "ks_c_5601-1987": "cp949",
     "gb2312": "gb18030",
 }
+_EXTEND_ASCII: Final = frozenset({"", "us-ascii", "ascii", "utf-8", "iso-8859-1", "iso-8859-15", "windows-1252"})
 _WORDS_LIMIT: Final = 4096
 # Codecs that turn text into something else (rot13, zlib, idna, …) or are slow are never worth obeying.
 _REFUSED_CODECS: Final = frozenset(
@@ -59,6 +60,8 @@ def decode_transfer(body: bytes, encoding: str) -> bytes:
 def decode_text(data: bytes, charset: str) -> str:
     """The declared charset, else UTF-8, else Latin-1, which always fits."""
     name = charset.strip().strip("\"'").lower()
+    if data.isascii() and name in _EXTEND_ASCII:
+        return data.decode("ascii")
     name = _CODEC_ALIASES.get(name, name)
     if not name or name in ("utf-8", "us-ascii", "ascii"):
         try:

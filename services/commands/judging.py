@@ -68,7 +68,6 @@ def _judged(
             if isinstance(judgement, LethalMail):
                 errors.append(f"{found.name}: {judgement}")
             else:
-                judgement.pop("trace", None)
                 yield found, judgement
         advance(len(batch))
 
