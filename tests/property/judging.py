@@ -4,7 +4,6 @@
 line, always in the same order, though judged in the other one, and after mails that leave no cache as it was.
 """
 
-import dataclasses
 import sys
 import time
 from collections.abc import Sequence
@@ -38,7 +37,7 @@ class HereJudges:
         began = time.process_time()
         judgement = judge(raw)
         self.slowest_s = max(self.slowest_s, time.process_time() - began)
-        answer: dict[str, Any] = orjson.loads(orjson.dumps(dataclasses.replace(judgement, trace=())))
+        answer: dict[str, Any] = orjson.loads(orjson.dumps(judgement))
         return answer
 
 
