@@ -1,7 +1,7 @@
 """Where the time of a judgement goes: the classifier's public functions, each timed over all mails by itself.
 
 A stage takes what the stage before it gave; None ends the mail. What `judge` takes beyond their sum is the rest: the send's
-identity, the trace, the outcome.
+identity, the examination, the outcome.
 """
 
 import gc
@@ -15,7 +15,8 @@ from benchmarks.results import Row
 from services.classifier.anatomy import Anatomy, dissect
 from services.classifier.decide import decide
 from services.classifier.diagnosis import diagnose
-from services.classifier.judge import extract, judge
+from services.classifier.extraction import extract
+from services.classifier.judge import judge
 from services.classifier.judgement import Finding
 from services.classifier.kinds import recognise
 from services.classifier.reader import read
@@ -32,7 +33,7 @@ def _read(raw: bytes) -> Anatomy:
 
 
 def _recognise(anatomy: Anatomy) -> Anatomy | None:
-    return anatomy if recognise(anatomy).kind == Kind.BOUNCE else None
+    return anatomy if recognise(anatomy, own_rulebook()).kind == Kind.BOUNCE else None
 
 
 def _extract(anatomy: Anatomy) -> Found:
@@ -42,7 +43,7 @@ def _extract(anatomy: Anatomy) -> Found:
 def _diagnose(found: Found) -> None:
     anatomy, findings = found
     for finding in findings:
-        decide(diagnose(finding, anatomy.notice, own_rulebook()), finding.action or "failed")
+        decide(diagnose(finding, anatomy, own_rulebook()), finding.action or "failed")
 
 
 STAGES: Final[tuple[tuple[str, Callable[[Any], Any]], ...]] = (
