@@ -24,7 +24,7 @@ check: setup ## format, lint, types, import rules, quick tests: before each comm
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -q $(QUICK_TESTS)
+	@$(BIN)/pytest -q -m "not long" $(QUICK_TESTS)
 
 fix: setup ## let ruff mend format and lint
 	@$(BIN)/ruff format .

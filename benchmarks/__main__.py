@@ -3,7 +3,7 @@
 import sys
 
 from benchmarks import classifier, ledger
-from benchmarks.results import report
+from benchmarks.results import pin_to_one_core, report
 
 PARTS = {"classifier": classifier.measure, "ledger": ledger.measure}
 
@@ -15,6 +15,7 @@ def main() -> int:
     if unknown:
         print(f"there is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}", file=sys.stderr)
         return 2
+    pin_to_one_core()
     for part in wanted:
         report(part, PARTS[part]())
     return 0

@@ -23,6 +23,7 @@ _mailbox_numbers = itertools.count(1)
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stops_server: stops or kills a server; not collected where one is given")
+    config.addinivalue_line("markers", "long: needs no server, but a while; `make check` leaves it to `make test`")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

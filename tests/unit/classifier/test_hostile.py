@@ -1,66 +1,100 @@
-"""Whatever is inside, 512 KiB are judged within a second, and nothing is raised."""
+"""Whatever is inside, a mail is judged within a second and 200 MB, in time that grows as it does, and nothing is raised."""
 
-import random
+import encodings.aliases
 import time
+from pathlib import Path
 
 import pytest
 
 from services.classifier.explain import explain
 from services.classifier.judge import judge
+from services.classifier.judgement import Judgement
+from tests.unit.classifier.hostile import HEAD, HUGE, REPORT, SHAPES, SLOW, Shape
 
 SIZE = 512 * 1024
-HEAD = b"From: MAILER-DAEMON@relay.example.org\nTo: news@example.org\nSubject: Undelivered Mail Returned to Sender\n"
-REPORT = HEAD + b'Content-Type: multipart/report; report-type=delivery-status; boundary="b"\n\n--b\n'
+SIZES = (60 * 1024, SIZE)
+"""What is read of a text, nearly, and of a mail; each is compared with a tenth of it."""
+MOST_BYTES = 200 * 1024 * 1024
+MOST_GROWTH = 12
+"""Times that ten times the size may take."""
+LEAST_S = 0.02
+"""What takes less is not worth comparing, and what is within it is noise."""
 BOUNCE = HEAD + b"\n<user@example.com>: host mx.example.com said: 550 5.1.1 User unknown\n"
 
 
-def fill(pattern: bytes) -> bytes:
-    return (pattern * (SIZE // len(pattern) + 1))[:SIZE]
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_bounded(shape: Shape) -> None:
+    assert_bounded(shape(SIZE))
 
 
-def nested(depth: int) -> bytes:
-    return b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, n) for n in range(depth))
+@pytest.mark.parametrize(
+    "shape",
+    [
+        pytest.param(shape, id=name, marks=pytest.mark.xfail(reason=cause, strict=True))
+        for name, (shape, cause) in SLOW.items()
+    ],
+)
+def test_not_bounded_yet(shape: Shape) -> None:
+    """Well below a second, so that no faster machine passes by itself; a shape that passes belongs into SHAPES."""
+    assert seconds(shape(SIZE)) < 0.4
 
 
-HOSTILE = {
-    "nested 1,000 deep": HEAD + nested(1_000),
-    "nested in one boundary": HEAD + fill(b"Content-Type: multipart/mixed; boundary=b\n\n--b\n"),
-    "messages in messages": HEAD + fill(b"Content-Type: message/rfc822\n\n"),
-    "semicolons": HEAD + b'Content-Type: a="' + b";" * 100_000 + b"\n\n",
-    "parameters": HEAD + b"Content-Type: text/plain; " + b'a="b";' * 20_000 + b"\n\n",
-    "a header of 195 KB": HEAD + b"X-Long: " + b"a" * 195_000 + b"\n\n",
-    "a header of folds": HEAD + b"X-Long: " + fill(b"a\n ") + b"\n\n",
-    "headers without end": HEAD + fill(b"X: y\n"),
-    "failed recipients": HEAD + fill(b"X-Failed-Recipients: user@example.com\n"),
-    "encoded words": b"Subject: " + fill(b"=?utf-8?q?=41?= ") + b"\n\n",
-    "half encoded words": b"Subject: " + fill(b"=?utf-8?b?") + b"\n\n",
-    "parts": HEAD + b"Content-Type: multipart/mixed; boundary=b\n\n" + fill(b"--b\n\n"),
-    "almost boundaries": HEAD + b"Content-Type: multipart/mixed; boundary=b\n\n" + fill(b"--bx\n"),
-    "recipients in a report": REPORT
-    + b"Content-Type: message/delivery-status\n\n"
-    + b"".join(b"Final-Recipient: rfc822; u%d@example.com\nAction: failed\n\n" % n for n in range(9_000)),
-    "unfolded for ever": REPORT + b"Content-Type: message/delivery-status\n\nDiagnostic-Code: x\n" + fill(b"yyy\n"),
-    "recipients in a notice": HEAD + b"\n" + b"".join(b"<u%d@example.com>: no such user\n" % n for n in range(15_000)),
-    "borders": HEAD + b"\n" + fill(b"original message\n"),
-    "half tags": HEAD + b"Content-Type: text/html\n\n" + fill(b"<a "),
-    "styles": HEAD + b"Content-Type: text/html\n\n" + fill(b"<style>"),
-    "broken base64": HEAD + b"Content-Transfer-Encoding: base64\n\n" + fill(b"QUJD!"),
-    "octal": HEAD + b"\n550 " + fill(b"\\347\\224"),
-    "JSON": b"From: no-reply@sns.amazonaws.com\n\n" + fill(b'{"notificationType":'),
-    **{
-        f"only {pattern!r}": HEAD + b"\n" + fill(pattern)
-        for pattern in (b"@", b"a@", b"<", b'"a"@', b"550 ", b" ", b"\t\n", b"\0", b"5.1.")
-    },
-}
+@pytest.mark.parametrize(("shape", "size_bytes"), HUGE.values(), ids=HUGE.keys())
+def test_beyond_the_limit(shape: Shape, size_bytes: int) -> None:
+    assert_bounded(shape(size_bytes))
 
 
-@pytest.mark.parametrize("raw", HOSTILE.values(), ids=HOSTILE.keys())
-def test_bounded(raw: bytes) -> None:
-    started = time.perf_counter()
+@pytest.mark.long
+@pytest.mark.parametrize("size_bytes", SIZES)
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+def test_time_grows_as_the_mail_does(shape: Shape, size_bytes: int) -> None:
+    large = shape(size_bytes)
+    if seconds(large) < LEAST_S:
+        return
+    small = shape(size_bytes // 10)
+    for _ in range(5):
+        # Side by side, so that what else the machine does hits both; what is worse than linear is so each time.
+        times = [seconds(small) for _ in range(3)]
+        limit = MOST_GROWTH * sum(times) / len(times) + LEAST_S
+        if seconds(large) <= limit:
+            return
+    pytest.fail(f"a tenth takes {sum(times) / len(times):.4f} s, the whole more than {limit:.4f} s")
+
+
+def assert_bounded(raw: bytes) -> None:
+    started = time.process_time()
+    before = forget_peak()
     judgement = judge(raw)
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
+    assert memory("VmHWM") - before <= MOST_BYTES
+    assert_in_bounds(judgement)
+
+
+def assert_in_bounds(judgement: Judgement) -> None:
     assert len(judgement.outcomes) <= 1_000
     assert all(len((outcome.diagnostic_code or "").encode()) <= 2_048 for outcome in judgement.outcomes)
+
+
+def seconds(raw: bytes) -> float:
+    """Of this process on a core."""
+    started = time.process_time()
+    judge(raw)
+    return time.process_time() - started
+
+
+def forget_peak() -> int:
+    """The memory that this process has, in bytes, which is its peak from now on."""
+    forget = Path("/proc/self/clear_refs")
+    if forget.exists():
+        forget.write_text("5")
+    return memory("VmRSS")
+
+
+def memory(name: str) -> int:
+    """Bytes; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    found = [line for line in status.read_text().splitlines() if line.startswith(name)] if status.exists() else []
+    return int(found[0].split()[1]) * 1024 if found else 0
 
 
 @pytest.mark.parametrize("raw", [b"", b"\n", b":", b"From ", b"\0", b"\xff\xfe", b"Subject", b"=?", b"--\n", b"{"])
@@ -69,14 +103,32 @@ def test_noise_is_no_bounce(raw: bytes) -> None:
     assert explain(raw)[-1][0] == "result"
 
 
-@pytest.mark.parametrize(
-    "name", ["utf-7", "utf-16", "idna", "punycode", "unicode_escape", "zlib", "rot13", "\0", "x" * 5_000, "undefined"]
-)
+CHARSETS = sorted({*encodings.aliases.aliases, *encodings.aliases.aliases.values()})
+OTHERS = [
+    "idna",
+    "punycode",
+    "unicode_escape",
+    "raw_unicode_escape",
+    "undefined",
+    "utf-8-sig",
+    "mbcs",
+    "oem",
+    "x-unknown",
+]
+BROKEN = ["", "\0", "x" * 5_000, "../../x", "utf-8\0", "ü", '"', "utf-8*en", "0", "none", "é" * 300]
+
+
+@pytest.mark.parametrize("name", [*CHARSETS, *OTHERS, *BROKEN])
 def test_every_charset_name(name: str) -> None:
-    raw = (
-        HEAD + f"Content-Type: text/plain; charset={name}\n\n".encode() + b"+2AA- \\ud800 \xff<u@example.com>: unknown"
-    )
-    judge(raw)
+    """Python's own and others, where a charset may be named, over bytes that fit none."""
+    body = b"+2AA- \\ud800 \xff\xfe\x1b$B \x00<u@example.com>: unknown\n" * 20
+    charset = name.encode()
+    for raw in (
+        HEAD + b"Content-Type: text/plain; charset=" + charset + b"\n\n" + body,
+        HEAD + b"X-Failed-Recipients: =?" + charset + b"?q?=ff=d8=00u@example.com?=\n\n" + body,
+        REPORT + b"Content-Type: message/delivery-status; charset=" + charset + b"\n\nFinal-Recipient: " + body,
+    ):
+        assert_bounded(raw)
 
 
 def test_carriage_returns_alone_end_lines() -> None:
@@ -92,37 +144,6 @@ def test_ten_megabytes_cost_no_more() -> None:
     started = time.perf_counter()
     judge(HEAD + b"\n" + b"x" * 10_000_000)
     assert time.perf_counter() - started < 1
-
-
-def test_mutations_raise_nothing() -> None:
-    chance = random.Random(7)
-    splinters = (
-        b"\0",
-        b"\r",
-        b"\n\n",
-        b"=?",
-        b"<",
-        b"@",
-        b'"',
-        b"--b",
-        b"\xff",
-        b"\\x{D800}",
-        b"Content-Type: multipart/mixed; boundary=",
-    )
-    for _ in range(2_000):
-        raw = bytearray(
-            REPORT
-            + b"Content-Type: message/delivery-status\n\nFinal-Recipient: utf-8; u\\x{FC}@example.com\nStatus: 5.1.1\n"
-        )
-        for _ in range(chance.randint(1, 8)):
-            place = chance.randrange(len(raw))
-            if chance.random() < 0.4:
-                raw[place:place] = chance.choice(splinters)
-            elif chance.random() < 0.5:
-                del raw[place : place + chance.randrange(40)]
-            else:
-                raw[place] = chance.randrange(256)
-        judge(bytes(raw))
 
 
 def test_no_control_character_leaves_the_classifier() -> None:
