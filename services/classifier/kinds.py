@@ -17,6 +17,10 @@ _NOTICE: Final = Signs("strong", "certain", "reply", "delay", "final")
 _AWAY: Final = Signs("away")
 SCAN_LIMIT: Final = 16_384
 
+# A person forwards what a daemon wrote.
+_FORWARDED: Final = re.compile(
+    r"^[> *]{0,8}(?:From|Von|De):[^\n]{0,80}(?:daemon|postmaster|delivery)", re.IGNORECASE | re.MULTILINE
+)
 _DOMAIN: Final = re.compile(r"@[^>\s]*")
 _REPLY_SUBJECT: Final = re.compile(r"\s*(?:re|aw|sv|antw|fwd?|wg|tr|rv|回复|答复)(?:\[\d+\])?\s?[:：]", re.IGNORECASE)
 
@@ -78,7 +82,7 @@ def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
             score += worth
             signs.append(sign)
     speaks = strong or "reply" in in_notice or "x-failed-recipients" in head
-    if _REPLY_SUBJECT.match(subject):
+    if _REPLY_SUBJECT.match(subject) and not is_from_daemon:
         score -= 2
     # A list's own daemon sends reports with the list's headers; a newsletter from mailadmin.example is no daemon's.
     is_bulk = any(name in head for name in ("list-unsubscribe", "list-id", "list-post"))
@@ -91,7 +95,11 @@ def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
             return Recognition(Kind.VACATION, (automatic, f"“{away['away']}”"))
         return Recognition(Kind.AUTO_REPLY, (automatic,))
     is_machine = (
-        is_from_daemon or is_nobody or "x-failed-recipients" in head or anatomy.report_type == "delivery-status"
+        is_from_daemon
+        or (anatomy.has_fields_in_text and _FORWARDED.search(notice) is not None)
+        or is_nobody
+        or "x-failed-recipients" in head
+        or anatomy.report_type == "delivery-status"
     )
     is_mute = not notice.strip() and score >= 5  # the subject and the sender are all there is
     if (
