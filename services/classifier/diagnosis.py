@@ -24,8 +24,9 @@ _REPLY_START: Final = re.compile(
     r"[45](?<![^\s:<\"'(>][45])[0-5]\d[ \-](?!bytes|characters|kb|mb|messages|hours|seconds|minutes|days)",
     re.IGNORECASE,
 )
-_STAGES: Final = Signs("mail_stage", "data_stage", "pipelined")
+_STAGES: Final = Signs("mail_stage", "rcpt_stage", "data_stage", "pipelined")
 _STAGED: Final = frozenset({"user-unknown", "suspend", "filtered", "host-unknown"})
+_UNKNOWN_CODES: Final = frozenset({"5.1.1", "5.1.10", "5.1.6"})
 _OCTAL: Final = re.compile(r"(?:\\[0-3][0-7]{2})+")
 
 
@@ -73,14 +74,14 @@ def diagnose(finding: Finding, anatomy: Anatomy, rulebook: Rulebook, reporting_h
         if match is not None and number >= 2 and plain_status and REASONS[match.rule.reason].fault == Fault.CONTENT:
             continue  # a company's disclaimer below the notice speaks of viruses and offensive content
         if match is not None and match.rule.priority > WEAK_PRIORITY:
-            reason = reason_at_stage(match.rule.reason, stage)
+            reason = reason_at_stage(match.rule.reason, status, stage)
             return Diagnosis(reason, match.rule.id, match.words, status, reply_code, match)
         weak = weak or match
     # Sendmail makes 5.1.1 of any bare 550: where a reply without an enhanced code is quoted, the field is a guess.
     codes = (find_status(diagnostic),) if has_reply else (find_status(replies), finding.status, status)
     for code in dict.fromkeys(codes):
         if reason := reason_of_status(code):
-            return Diagnosis(reason_at_stage(reason, stage), f"status-{code}", code, status, reply_code)
+            return Diagnosis(reason_at_stage(reason, status, stage), f"status-{code}", code, status, reply_code)
     if weak is not None:
         return Diagnosis(weak.rule.reason, weak.rule.id, weak.words, status, reply_code, weak)
     return Diagnosis("on-hold" if first else "undefined", "no-rule", first[:200], status, reply_code)
@@ -92,17 +93,25 @@ def find_stage(text: str) -> str:
     found = _STAGES.look(text[:SCAN_LIMIT].lower())
     if "mail_stage" in found:
         return "mail"
-    return "data" if "data_stage" in found and "pipelined" not in found else ""
+    if "data_stage" in found and "pipelined" not in found:
+        return "data"
+    return "rcpt" if "rcpt_stage" in found else ""
 
 
-def reason_at_stage(reason: str, find: Callable[[], str]) -> str:
-    """A reply to HELO or MAIL FROM is never about the recipient; an unknown user after DATA is what the trade calls filtered."""
+def reason_at_stage(reason: str, status: str, find: Callable[[], str]) -> str:
+    """What a word means at the stage it was said.
+
+    A reply to HELO or MAIL FROM is never about the recipient. An unknown user is one when the code agrees or RCPT was
+    answered; refused after DATA, or by a mailbox that is there (5.2.x), it is what the trade calls filtered.
+    """
     if reason not in _STAGED:
         return reason
     stage = find()
     if stage == "mail":
         return "rejected"
-    return "filtered" if stage == "data" and reason == "user-unknown" else reason
+    if reason != "user-unknown" or status in _UNKNOWN_CODES:
+        return reason
+    return "filtered" if stage == "data" or (status.startswith("5.2.") and stage != "rcpt") else reason
 
 
 @lru_cache(maxsize=_NOTICES)

@@ -41,7 +41,7 @@ LABEL: Final = re.compile(
 )  # fmt: skip
 SENTENCE: Final = re.compile(
     rf"(?:deliver(?:ing|y|ed)?|sent|send|failed|reach(?:ed)?|message"
-    rf"|mail|recipients?|address(?:es)?|to|for|user|account|mailbox|because)[^@\n]{{0,80}}?[ <\[('\":]({_A})(.*)",
+    rf"|mail|recipients?|address(?:es)?|nachricht|bericht|mensa[jg]e[mn]?|messaggio|wiadomo|сообщен|письм|to|for|user|account|mailbox|because)[^@\n]{{0,80}}?[ <\[('\":]({_A})(.*)",
     re.IGNORECASE,
 )
 COMMAND: Final = re.compile(rf".{{0,40}}?\b(?:rcpt to|rcpt)\s{{0,2}}:\s{{0,2}}<?({_A})>?(.*)", re.IGNORECASE)
