@@ -8,14 +8,14 @@ from typing import Final
 
 from services.classifier.anatomy import Anatomy
 from services.classifier.judgement import Finding
+from services.classifier.matching import Matcher
 from services.classifier.reasons import REASONS
-from services.classifier.rule import fold
-from services.classifier.rulebook import WEAK_PRIORITY, Match, Rulebook
+from services.classifier.rulebook import WEAK_PRIORITY, Match
 from services.classifier.signs import Signs
 from services.classifier.status import best_status, find_reply_code, find_status, reason_of_status
 from shared.contract.vocabulary import Fault
 
-SCAN_LIMIT: Final = 8_192
+STAGE_LIMIT: Final = 8_192
 REPLIES_LIMIT: Final = 8
 _NOTICES: Final = 4
 """A notice that speaks of a thousand recipients is read once."""
@@ -40,7 +40,7 @@ class Diagnosis:
     match: Match | None = None
 
 
-def diagnose(finding: Finding, anatomy: Anatomy, rulebook: Rulebook, reporting_host: str = "") -> Diagnosis:
+def diagnose(finding: Finding, anatomy: Anatomy, matcher: Matcher) -> Diagnosis:
     """The first text that a rule above the vague ones recognises, from the surest to the widest; else codes; else vague.
 
     Where the report quotes a reply nothing else is asked: servers add their own guesses to it (Sendmail writes "User
@@ -68,9 +68,9 @@ def diagnose(finding: Finding, anatomy: Anatomy, rulebook: Rulebook, reporting_h
     for number, text in enumerate(texts):
         if not text:
             continue
-        folded = fold(text[:SCAN_LIMIT])
+        folded = matcher.fold(text)
         first = first or folded
-        match = rulebook.best(folded, finding.remote_mta, reporting_host, spoken)
+        match = matcher.best(folded, finding.remote_mta, spoken)
         if match is not None and number >= 2 and plain_status and REASONS[match.rule.reason].fault == Fault.CONTENT:
             continue  # a company's disclaimer below the notice speaks of viruses and offensive content
         if match is not None and match.rule.priority > WEAK_PRIORITY:
@@ -90,7 +90,7 @@ def diagnose(finding: Finding, anatomy: Anatomy, rulebook: Rulebook, reporting_h
 @lru_cache(maxsize=_NOTICES)
 def find_stage(text: str) -> str:
     """The SMTP command that was answered: 'mail', 'data' or '' (RCPT, or nobody says)."""
-    found = _STAGES.look(text[:SCAN_LIMIT].lower())
+    found = _STAGES.look(text[:STAGE_LIMIT].lower())
     if "mail_stage" in found:
         return "mail"
     if "data_stage" in found and "pipelined" not in found:

@@ -102,10 +102,10 @@ def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
         or "x-failed-recipients" in head
         or anatomy.report_type == "delivery-status"
     )
-    if anatomy.returned is None and "reply" not in in_notice and "@" not in notice:
-        # It speaks of nobody. The owner of the mailbox is told about it, or a person wrote who has a return path.
-        if "own" in in_notice or not (is_nobody or _SENDER.look(_local_part(sender))):
-            return Recognition(Kind.NOT_BOUNCE, ("it names no address, quotes no server and returns nothing",))
+    speaks_of_nobody = anatomy.returned is None and "reply" not in in_notice and "@" not in notice
+    # The owner of the mailbox is told about it, or a person wrote, who has a return path.
+    if speaks_of_nobody and ("own" in in_notice or not (is_nobody or _SENDER.look(_local_part(sender)))):
+        return Recognition(Kind.NOT_BOUNCE, ("it names no address, quotes no server and returns nothing",))
     is_mute = not notice.strip() and score >= 5  # the subject and the sender are all there is
     if (
         score >= 4

@@ -1,10 +1,12 @@
 """Rules as data, read and checked: one TOML table a rule.
 
-`id`, `reason`, `server` (who forced it) and `examples` (texts it must decide) are required, and `phrases` (literal, over
-text in lower case with single spaces), `patterns` (RE2 over the same; `{name}` stands for any of that list in words.toml)
-or `together` ("recipient + unknown": a word of each of these lists stands in one clause). Optional: `priority` (50; the greater decides), `verdict` (another one than its reason's), `remote` and
-`reporting` (domains: it speaks only where the remote or the reporting host is in one of them), `veto` (true: where it
-matches, hard rules of a priority below 80 are not asked), `counterexamples` (texts it must leave to others).
+`id`, `reason`, `server` (who forced it) and `examples` (texts it must decide) are required, and one of
+  phrases   literal, over text in lower case with single spaces
+  patterns  RE2 over the same; `{name}` stands for any of that list in words.toml
+  together  "recipient + unknown": a word of each of these lists stands in one clause
+Optional: `priority` (50; the greater decides), `verdict` (another one than its reason's), `remote` and `reporting`
+(domains: it speaks only where the remote or the reporting host is in one of them), `veto` (true: where it matches, hard
+rules of a priority below 80 are not asked), `counterexamples` (texts it must leave to others).
 """
 
 import re

@@ -9,7 +9,7 @@ from typing import Final
 
 from services.classifier.anatomy import Anatomy
 from services.classifier.judgement import Finding
-from services.classifier.recipients import clean_address
+from services.classifier.recipients import ADDRESS, clean_address
 
 NAMES_LIMIT: Final = 1_000
 
@@ -25,9 +25,14 @@ def read_screen_names(anatomy: Anatomy) -> list[Finding]:
     if domain in _AOL_DOMAINS:
         return _read_list(anatomy.notice, domain)
     if domain and _DIRECTORY in anatomy.notice.lower():
-        example = clean_address(anatomy.notice).rpartition("@")[2]  # the notice explains how addresses are written
-        return _read_directory(anatomy.notice, example if f".{domain}".endswith(f".{example}") else domain)
+        return _read_directory(anatomy.notice, _explained_domain(anatomy.notice, domain))
     return []
+
+
+def _explained_domain(notice: str, domain: str) -> str:
+    """The parent domain, where the notice explains how addresses in it are written; else the domain itself."""
+    explained = (found.group(0).rpartition("@")[2].lower().rstrip(".,") for found in ADDRESS.finditer(notice))
+    return next((name for name in explained if "." in name and domain.endswith(f".{name}")), domain)
 
 
 def _read_list(notice: str, domain: str) -> list[Finding]:
