@@ -12,7 +12,7 @@ rules of a priority below 80 are not asked), `counterexamples` (texts it must le
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Final
@@ -21,6 +21,7 @@ import re2
 
 from services.classifier.reasons import REASONS
 from shared.contract.vocabulary import Verdict
+from shared.errors import ConfigurationError
 
 WORDS_FILE: Final = "words.toml"
 
@@ -31,8 +32,12 @@ _LISTS: Final = ("phrases", "patterns", "together", "examples", "counterexamples
 _KEYS: Final = frozenset({"id", "reason", "server", "priority", "verdict", "veto", *_LISTS})
 
 
-class BadRule(ValueError):
-    """A rule file that cannot be used; the text names the file, the line, the rule and the cause."""
+class BadRule(ConfigurationError):
+    """Rules that cannot be used; each of `causes` names the file, the line, the rule and the cause."""
+
+    def __init__(self, *causes: str) -> None:
+        super().__init__("\n".join(causes))
+        self.causes: Final = causes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,9 @@ class Rule:
     priority: int = 50
     verdict: Verdict | None = None
     veto: bool = False
+    file: str = ""
+    is_own: bool = False
+    """Of the deployment, not shipped with the classifier."""
 
     @property
     def is_hard(self) -> bool:
@@ -90,8 +98,8 @@ def names_of(combination: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in combination.split("+"))
 
 
-def parse_rules(text: str, name: str) -> list[Rule]:
-    """The rules of one TOML file, in order. Raises BadRule."""
+def parse_rules(text: str, name: str, *, is_own: bool = False) -> list[Rule]:
+    """The rules of one TOML file, in order. Raises BadRule that tells every bad one."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
@@ -101,10 +109,17 @@ def parse_rules(text: str, name: str) -> list[Rule]:
         raise BadRule(f"{name}: it may hold [[rule]] tables only, not {min(document, default='rule')!r}")
     lines = [text.count("\n", 0, found.start()) + 1 for found in _RULE_START.finditer(text)]
     lines += [0] * (len(tables) - len(lines))
-    return [
-        _parse_rule(table, f"{name}:{line}: rule {table.get('id', '(without id)')!r}")
-        for table, line in zip(tables, lines, strict=False)
-    ]
+    rules: list[Rule] = []
+    causes: list[str] = []
+    for table, line in zip(tables, lines, strict=False):
+        try:
+            rule = _parse_rule(table, f"{name}:{line}: rule {table.get('id', '(without id)')!r}")
+            rules.append(replace(rule, file=name, is_own=is_own))
+        except BadRule as exc:
+            causes += exc.causes
+    if causes:
+        raise BadRule(*causes)
+    return rules
 
 
 def _parse_rule(table: Mapping[str, object], place: str) -> Rule:
@@ -144,7 +159,13 @@ def _parse_rule(table: Mapping[str, object], place: str) -> Rule:
         priority=priority,
         verdict=Verdict(str(verdict)) if verdict else None,
         veto=bool(table.get("veto", False)),
-        **lists,
+        examples=lists["examples"],
+        phrases=lists["phrases"],
+        patterns=lists["patterns"],
+        together=lists["together"],
+        counterexamples=lists["counterexamples"],
+        remote=lists["remote"],
+        reporting=lists["reporting"],
     )
 
 

@@ -1,7 +1,7 @@
 """All rules, matched at once in time linear in the text."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -34,18 +34,18 @@ class Match:
 
 @dataclass(slots=True)
 class _Entry:
-    """One phrase, pattern or combination of words; the greatest rank decides."""
+    """One phrase, pattern or combination of words; the greatest rank decides, at equal priority a deployment's own."""
 
     rule: Rule
     text: str
     is_pattern: bool = False
-    rank: tuple[int, int] = field(init=False)
+    rank: tuple[int, bool, int] = field(init=False)
     is_scoped: bool = field(init=False)
     is_vetoed: bool = field(init=False)
     _compiled: Any = None
 
     def __post_init__(self) -> None:
-        self.rank = (self.rule.priority, -RANK[self.rule.reason])
+        self.rank = (self.rule.priority, self.rule.is_own, -RANK[self.rule.reason])
         self.is_scoped = self.rule.is_scoped
         self.is_vetoed = self.rule.is_hard and self.rule.priority < VETO_LIMIT
 
@@ -123,10 +123,11 @@ class Rulebook:
             best, words = entry, clause
         return Match(best.rule, words[:EVIDENCE_LIMIT] or best.words(text)) if best else None
 
-    def every(self, text: str) -> list[str]:
-        """Ids of all rules that match, best first; for `explain`."""
+    def every(self, text: str) -> list[Match]:
+        """All rules that match, best first, hosts and vetoes aside; for people."""
         found = sorted(self._find(text), key=lambda found: found[0].rank, reverse=True)
-        return list(dict.fromkeys(entry.rule.id for entry, _ in found))
+        matches = {entry.rule.id: Match(entry.rule, words or entry.words(text)) for entry, words in reversed(found)}
+        return list(reversed(matches.values()))
 
     def _find(self, text: str) -> list[tuple[_Entry, str]]:
         """All entries that match, combinations with their clause."""
@@ -138,6 +139,7 @@ class Rulebook:
                 names |= entry
             else:
                 found.append((entry, ""))
+        # What nobody can veto is above all combinations of words.
         is_decided = any(entry.rule.priority >= VETO_LIMIT and not entry.is_scoped for entry, _ in found)
         if names & (names - 1) and not is_decided:
             possible = [each for each in self._combinations if each.names & names == each.names]
@@ -162,28 +164,60 @@ def _new_set() -> Any:
 
 
 def build(rules: Iterable[Rule]) -> Rulebook:
-    """One rulebook of them all. Raises BadRule where two have one name."""
-    ordered = tuple(rules)
-    seen: set[str] = set()
-    for rule in ordered:
-        if rule.id in seen:
-            raise BadRule(f"two rules are called {rule.id!r}")
-        seen.add(rule.id)
-    return Rulebook(ordered)
+    """One rulebook of them all; a deployment's rule takes the place of a shipped one of its name.
+
+    Raises BadRule where two of the same origin have one name.
+    """
+    chosen: dict[str, Rule] = {}
+    twice: list[str] = []
+    for rule in rules:
+        other = chosen.get(rule.id)
+        if other is not None and other.is_own == rule.is_own:
+            twice.append(f"{rule.file}: rule {rule.id!r}: {other.file} has a rule of that name, too")
+        elif other is None or rule.is_own:
+            chosen[rule.id] = rule
+    if twice:
+        raise BadRule(*twice)
+    return Rulebook(tuple(chosen.values()))
 
 
-def read_folder(folder: Traversable) -> list[Rule]:
-    """The rules of a folder's TOML files, and of the folders in it, in the order of their names. Raises BadRule."""
-    rules: list[Rule] = []
+def read_folder(folder: Traversable) -> dict[str, str]:
+    """The texts of a folder's TOML files, and of the folders in it, by their names, in order."""
+    texts: dict[str, str] = {}
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
-            rules += read_folder(entry)
+            texts |= {f"{entry.name}/{name}": text for name, text in read_folder(entry).items()}
         elif entry.name.endswith(".toml") and entry.name != WORDS_FILE:
-            rules += parse_rules(entry.read_text(encoding="utf-8"), entry.name)
+            texts[entry.name] = entry.read_text(encoding="utf-8")
+    return texts
+
+
+def parse_all(texts: Mapping[str, str], *, is_own: bool = False) -> list[Rule]:
+    """The rules of several files. Raises BadRule that tells every bad one of every file."""
+    rules: list[Rule] = []
+    causes: list[str] = []
+    for name, text in texts.items():
+        try:
+            rules += parse_rules(text, name, is_own=is_own)
+        except BadRule as exc:
+            causes += exc.causes
+    if causes:
+        raise BadRule(*causes)
     return rules
 
 
 @lru_cache(maxsize=1)
 def own_rulebook() -> Rulebook:
     """The rules that come with the classifier, compiled once a process."""
-    return build(read_folder(files("services.classifier") / "rules"))
+    return build(shipped_rules())
+
+
+@lru_cache(maxsize=1)
+def shipped_rules() -> tuple[Rule, ...]:
+    """The rules that come with the classifier."""
+    return tuple(parse_all(read_folder(files("services.classifier") / "rules")))
+
+
+def with_deployment(texts: Mapping[str, str]) -> Rulebook:
+    """The shipped rules and a deployment's own, given as the texts of its files. Raises BadRule."""
+    return build((*shipped_rules(), *parse_all(texts, is_own=True))) if texts else own_rulebook()
