@@ -10,7 +10,7 @@ from services.classifier.anatomy import Anatomy
 from services.classifier.judgement import Finding
 from services.classifier.matching import Matcher
 from services.classifier.reasons import REASONS
-from services.classifier.rulebook import WEAK_PRIORITY, Match
+from services.classifier.rulebook import VETO_LIMIT, WEAK_PRIORITY, Match
 from services.classifier.signs import Signs
 from services.classifier.status import best_status, find_reply_code, find_status, reason_of_status
 from shared.contract.vocabulary import Fault
@@ -74,7 +74,9 @@ def diagnose(finding: Finding, anatomy: Anatomy, matcher: Matcher) -> Diagnosis:
         if match is not None and number >= 2 and plain_status and REASONS[match.rule.reason].fault == Fault.CONTENT:
             continue  # a company's disclaimer below the notice speaks of viruses and offensive content
         if match is not None and match.rule.priority > WEAK_PRIORITY:
-            reason = reason_at_stage(match.rule.reason, status, stage)
+            # A provider's own rule knows what the provider's codes mean.
+            code = status if match.rule.priority < VETO_LIMIT else ""
+            reason = reason_at_stage(match.rule.reason, code, stage)
             return Diagnosis(reason, match.rule.id, match.words, status, reply_code, match)
         weak = weak or match
     # Sendmail makes 5.1.1 of any bare 550: where a reply without an enhanced code is quoted, the field is a guess.
