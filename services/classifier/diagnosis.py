@@ -70,7 +70,7 @@ def diagnose(finding: Finding, anatomy: Anatomy, matcher: Matcher) -> Diagnosis:
             continue
         folded = matcher.fold(text)
         first = first or folded
-        match = matcher.best(folded, finding.remote_mta, spoken)
+        match = matcher.best(folded, finding.remote_mta, diagnostic if has_reply else section)
         if match is not None and number >= 2 and plain_status and REASONS[match.rule.reason].fault == Fault.CONTENT:
             continue  # a company's disclaimer below the notice speaks of viruses and offensive content
         if match is not None and match.rule.priority > WEAK_PRIORITY:

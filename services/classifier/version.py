@@ -2,4 +2,4 @@
 
 from typing import Final
 
-CLASSIFIER_VERSION: Final = 1
+CLASSIFIER_VERSION: Final = 2
