@@ -75,7 +75,8 @@ def diagnose(finding: Finding, anatomy: Anatomy, matcher: Matcher) -> Diagnosis:
             continue  # a company's disclaimer below the notice speaks of viruses and offensive content
         if match is not None and match.rule.priority > WEAK_PRIORITY:
             # A provider's own rule knows what the provider's codes mean.
-            code = status if match.rule.priority < VETO_LIMIT else ""
+            is_own_code = match.rule.priority >= VETO_LIMIT and status.startswith("5.2.")
+            code = "" if is_own_code else status
             reason = reason_at_stage(match.rule.reason, code, stage)
             return Diagnosis(reason, match.rule.id, match.words, status, reply_code, match)
         weak = weak or match
