@@ -4,7 +4,7 @@
 
 BIN := .venv/bin
 # No servers, no sockets: seconds in all.
-QUICK_TESTS := $(wildcard tests/unit tests/property)
+QUICK_TESTS := $(wildcard tests/unit tests/property tests/accuracy)
 
 help: ## list the tasks
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))

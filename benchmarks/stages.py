@@ -19,6 +19,7 @@ from services.classifier.extraction import extract
 from services.classifier.judge import judge
 from services.classifier.judgement import Finding
 from services.classifier.kinds import recognise
+from services.classifier.matching import Matcher
 from services.classifier.reader import read
 from services.classifier.reports import read_report
 from services.classifier.rulebook import own_rulebook
@@ -43,7 +44,7 @@ def _extract(anatomy: Anatomy) -> Found:
 def _diagnose(found: Found) -> None:
     anatomy, findings = found
     for finding in findings:
-        decide(diagnose(finding, anatomy, own_rulebook()), finding.action or "failed")
+        decide(diagnose(finding, anatomy, Matcher(own_rulebook(), "", [])), finding.action or "failed")
 
 
 STAGES: Final[tuple[tuple[str, Callable[[Any], Any]], ...]] = (

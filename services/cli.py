@@ -11,6 +11,7 @@ from services.commands.judging import classify, explain
 from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild
 from services.commands.process import process
 from services.commands.publishing import fetch, publish
+from services.commands.rules import rules
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -34,6 +35,7 @@ for command in (
     publish,
     fetch,
     dead,
+    rules,
     fetcher,
     classifier,
     ledger,

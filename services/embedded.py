@@ -2,7 +2,7 @@
 
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Final, Self
@@ -51,13 +51,15 @@ class Tally:
 class EmbeddedPipeline:
     """Classifier and ledger in one process. A context manager: the parser's process ends with it."""
 
-    def __init__(self, engine: Engine, projection: RedisProjection | None = None) -> None:
+    def __init__(
+        self, engine: Engine, projection: RedisProjection | None = None, own_rules: Mapping[str, str] | None = None
+    ) -> None:
         self.bus = LocalBus()
         self.newly_suppressed: set[str] = set()
         self._engine = engine
         self._projection = projection
         self._recorded = SqlRecorded(engine)
-        self._sandbox = Sandbox()
+        self._sandbox = Sandbox(own_rules)
         classifier.subscribe(self.bus, self._sandbox, BATCH)
         self._verdicts = ledger.subscribe(self.bus, engine, projection)
         self.bus.listen(SUPPRESSED, self._on_suppressed)

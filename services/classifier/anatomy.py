@@ -28,6 +28,7 @@ RETURNED_TYPES: Final = frozenset(
     }
 )
 # A bare "Final-Recipient" in a text: Amazon WorkMail, SMTP32 and forwarded reports carry the fields in a text part.
+_QUOTE_MARKS: Final = re.compile(r"^>[> ]{0,7}", re.MULTILINE)
 _FIELDS_IN_TEXT: Final = re.compile(
     r"^[ >]{0,4}(?:Final-Recipient|Original-Recipient)[ \t]?:", re.IGNORECASE | re.MULTILINE
 )
@@ -56,7 +57,7 @@ class Anatomy:
         self.has_fields_in_text = False
         if not self.reports and "-recipient" in self.notice.lower() and _FIELDS_IN_TEXT.search(self.notice):
             self.has_fields_in_text = True
-            self.reports.append(self.notice)
+            self.reports.append(_QUOTE_MARKS.sub("", self.notice))
 
     @property
     def notice(self) -> str:
@@ -65,9 +66,12 @@ class Anatomy:
             text = "\n".join(part.text for part in self._texts if part.text.strip())
             if not text.strip() and self._pages:
                 text = "\n".join(strip_html(page.text) for page in self._pages)
-            self._notice, returned = split_returned(text[:TEXT_LIMIT])
-            if self._returned is None and returned:
-                self._returned = _read_returned(returned)
+            self._notice, quoted = split_returned(text[:TEXT_LIMIT])
+            returned = _read_returned(quoted) if quoted else None
+            if returned is not None and _is_daemon(returned) and _is_daemon(self.head):
+                self._notice = text[:TEXT_LIMIT]  # one server passes on what another wrote
+            elif self._returned is None:
+                self._returned = returned
         return self._notice
 
     @property

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import Self
 
 from services.classifier.handler import RawBounceHandler
+from services.classifier.own_rules import ReloadingSandbox
 from services.classifier.ports import Judges
-from services.classifier.sandbox import Sandbox
 from shared import logs
 from shared.broker import BrokerBus
 from shared.bus import BatchLimits, Bus
@@ -23,6 +23,7 @@ class Settings:
     amqp_url: str
     batch: int
     log_level: str
+    rules_dir: str
 
     @classmethod
     def from_env(cls, variables: Mapping[str, str]) -> Self:
@@ -32,6 +33,7 @@ class Settings:
             amqp_url=environment.text("MAILROOM_AMQP_URL"),
             batch=environment.integer("MAILROOM_CLASSIFIER_BATCH", 200, least=1),
             log_level=environment.text("MAILROOM_LOG_LEVEL", "info"),
+            rules_dir=environment.text("MAILROOM_RULES_DIR", ""),
         )
         environment.check()
         return settings
@@ -47,7 +49,7 @@ def serve() -> None:
     settings = Settings.from_env(os.environ)
     logs.configure("classifier", settings.log_level)
     bus = BrokerBus(settings.amqp_url)
-    sandbox = Sandbox()
+    sandbox = ReloadingSandbox(settings.rules_dir)
     subscribe(bus, sandbox, settings.batch)
     stop = stop_on_signals()
     try:

@@ -1,6 +1,7 @@
 """The process in which mails are parsed: it may die, and nothing but the mail that ended it is lost.
 
-Reads a batch (a count, then the mails), then answers each mail as soon as it is judged.
+Reads the texts of the deployment's own rules and says that it is ready; then it reads a batch (a count, then the mails)
+and answers each mail as soon as it is judged.
 """
 
 import os
@@ -12,7 +13,7 @@ import orjson
 
 from services.classifier.framing import read_frame, write_frame
 from services.classifier.judge import judge
-from services.classifier.rulebook import own_rulebook
+from services.classifier.rulebook import Rulebook, with_deployment
 
 READY: Final = b"ready"
 OUT_OF_MEMORY: Final = 77
@@ -25,7 +26,7 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
-    own_rulebook()  # compiled while the first batch is on its way
+    rulebook = with_deployment(orjson.loads(read_frame(requests) or b"{}"))
     os.dup2(2, 1)  # whatever prints must not end up between two frames
     write_frame(answers, READY)
     answers.flush()
@@ -33,15 +34,15 @@ def main() -> None:
         while (head := read_frame(requests)) is not None:
             batch = [read_frame(requests) for _ in range(int.from_bytes(head))]
             for raw in batch:
-                _answer(answers, raw or b"")
+                _answer(answers, raw or b"", rulebook)
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
     except (BrokenPipeError, KeyboardInterrupt):
         os._exit(0)
 
 
-def _answer(answers: BinaryIO, raw: bytes) -> None:
-    write_frame(answers, orjson.dumps(judge(raw)))
+def _answer(answers: BinaryIO, raw: bytes, rulebook: Rulebook) -> None:
+    write_frame(answers, orjson.dumps(judge(raw, rulebook)))
     answers.flush()
 
 

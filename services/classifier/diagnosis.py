@@ -8,14 +8,14 @@ from typing import Final
 
 from services.classifier.anatomy import Anatomy
 from services.classifier.judgement import Finding
+from services.classifier.matching import Matcher
 from services.classifier.reasons import REASONS
-from services.classifier.rule import fold
-from services.classifier.rulebook import WEAK_PRIORITY, Match, Rulebook
+from services.classifier.rulebook import VETO_LIMIT, WEAK_PRIORITY, Match
 from services.classifier.signs import Signs
 from services.classifier.status import best_status, find_reply_code, find_status, reason_of_status
 from shared.contract.vocabulary import Fault
 
-SCAN_LIMIT: Final = 8_192
+STAGE_LIMIT: Final = 8_192
 REPLIES_LIMIT: Final = 8
 _NOTICES: Final = 4
 """A notice that speaks of a thousand recipients is read once."""
@@ -24,8 +24,9 @@ _REPLY_START: Final = re.compile(
     r"[45](?<![^\s:<\"'(>][45])[0-5]\d[ \-](?!bytes|characters|kb|mb|messages|hours|seconds|minutes|days)",
     re.IGNORECASE,
 )
-_STAGES: Final = Signs("mail_stage", "data_stage", "pipelined")
+_STAGES: Final = Signs("mail_stage", "rcpt_stage", "data_stage", "pipelined")
 _STAGED: Final = frozenset({"user-unknown", "suspend", "filtered", "host-unknown"})
+_UNKNOWN_CODES: Final = frozenset({"5.1.1", "5.1.10", "5.1.6"})
 _OCTAL: Final = re.compile(r"(?:\\[0-3][0-7]{2})+")
 
 
@@ -39,7 +40,7 @@ class Diagnosis:
     match: Match | None = None
 
 
-def diagnose(finding: Finding, anatomy: Anatomy, rulebook: Rulebook, reporting_host: str = "") -> Diagnosis:
+def diagnose(finding: Finding, anatomy: Anatomy, matcher: Matcher) -> Diagnosis:
     """The first text that a rule above the vague ones recognises, from the surest to the widest; else codes; else vague.
 
     Where the report quotes a reply nothing else is asked: servers add their own guesses to it (Sendmail writes "User
@@ -67,20 +68,22 @@ def diagnose(finding: Finding, anatomy: Anatomy, rulebook: Rulebook, reporting_h
     for number, text in enumerate(texts):
         if not text:
             continue
-        folded = fold(text[:SCAN_LIMIT])
+        folded = matcher.fold(text)
         first = first or folded
-        match = rulebook.best(folded, finding.remote_mta, reporting_host, spoken)
+        match = matcher.best(folded, finding.remote_mta, spoken)
         if match is not None and number >= 2 and plain_status and REASONS[match.rule.reason].fault == Fault.CONTENT:
             continue  # a company's disclaimer below the notice speaks of viruses and offensive content
         if match is not None and match.rule.priority > WEAK_PRIORITY:
-            reason = reason_at_stage(match.rule.reason, stage)
+            # A provider's own rule knows what the provider's codes mean.
+            code = status if match.rule.priority < VETO_LIMIT else ""
+            reason = reason_at_stage(match.rule.reason, code, stage)
             return Diagnosis(reason, match.rule.id, match.words, status, reply_code, match)
         weak = weak or match
     # Sendmail makes 5.1.1 of any bare 550: where a reply without an enhanced code is quoted, the field is a guess.
     codes = (find_status(diagnostic),) if has_reply else (find_status(replies), finding.status, status)
     for code in dict.fromkeys(codes):
         if reason := reason_of_status(code):
-            return Diagnosis(reason_at_stage(reason, stage), f"status-{code}", code, status, reply_code)
+            return Diagnosis(reason_at_stage(reason, status, stage), f"status-{code}", code, status, reply_code)
     if weak is not None:
         return Diagnosis(weak.rule.reason, weak.rule.id, weak.words, status, reply_code, weak)
     return Diagnosis("on-hold" if first else "undefined", "no-rule", first[:200], status, reply_code)
@@ -89,20 +92,28 @@ def diagnose(finding: Finding, anatomy: Anatomy, rulebook: Rulebook, reporting_h
 @lru_cache(maxsize=_NOTICES)
 def find_stage(text: str) -> str:
     """The SMTP command that was answered: 'mail', 'data' or '' (RCPT, or nobody says)."""
-    found = _STAGES.look(text[:SCAN_LIMIT].lower())
+    found = _STAGES.look(text[:STAGE_LIMIT].lower())
     if "mail_stage" in found:
         return "mail"
-    return "data" if "data_stage" in found and "pipelined" not in found else ""
+    if "data_stage" in found and "pipelined" not in found:
+        return "data"
+    return "rcpt" if "rcpt_stage" in found else ""
 
 
-def reason_at_stage(reason: str, find: Callable[[], str]) -> str:
-    """A reply to HELO or MAIL FROM is never about the recipient; an unknown user after DATA is what the trade calls filtered."""
+def reason_at_stage(reason: str, status: str, find: Callable[[], str]) -> str:
+    """What a word means at the stage it was said.
+
+    A reply to HELO or MAIL FROM is never about the recipient. An unknown user is one when the code agrees or RCPT was
+    answered; refused after DATA, or by a mailbox that is there (5.2.x), it is what the trade calls filtered.
+    """
     if reason not in _STAGED:
         return reason
     stage = find()
     if stage == "mail":
         return "rejected"
-    return "filtered" if stage == "data" and reason == "user-unknown" else reason
+    if reason != "user-unknown" or status in _UNKNOWN_CODES:
+        return reason
+    return "filtered" if stage == "data" or (status.startswith("5.2.") and stage != "rcpt") else reason
 
 
 @lru_cache(maxsize=_NOTICES)

@@ -77,7 +77,9 @@ def _recipient_lines(conclusion: Conclusion, outcome: Outcome, rulebook: Ruleboo
     ]
     if contradiction := _contradiction(conclusion):
         lines.append(contradiction)
-    if others := [name for name in rulebook.every(fold(outcome.diagnostic_code or "")) if name != outcome.rule]:
+    if others := [
+        match.rule.id for match in rulebook.every(fold(outcome.diagnostic_code or "")) if match.rule.id != outcome.rule
+    ]:
         lines.append(f"outranked: {', '.join(others)}")
     lines.append(f"verdict {outcome.verdict}{f': {conclusion.why}' if conclusion.why else ''}")
     lines.append(f"event_id {outcome.event_id}")

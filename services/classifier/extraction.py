@@ -25,7 +25,10 @@ def extract(anatomy: Anatomy, reports: list[Report]) -> list[Finding]:
         for header in anatomy.head.all("x-failed-recipients")
         for value in header.split(",")[:RECIPIENTS_LIMIT]
     ]
-    found = read_notice(anatomy.notice, ours, [address for address in listed if address])
+    notice = anatomy.notice.lower()
+    found = read_notice(anatomy.notice, ours, [address for address in listed if address and address in notice])
+    if not found and listed:
+        found = read_notice(anatomy.notice, ours, listed)
     if not found:
         address = sole_recipient(anatomy.returned) or any_address(anatomy.notice, ours)
         found = [Finding(recipient=address, found_by="the only other address" if address else "nothing")]

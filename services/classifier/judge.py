@@ -12,6 +12,7 @@ from services.classifier.feedback import read_feedback
 from services.classifier.identity import Send, identify_send
 from services.classifier.judgement import Finding, Judgement, Outcome
 from services.classifier.kinds import Recognition, recognise, says_delay
+from services.classifier.matching import Matcher
 from services.classifier.reader import Mail, read
 from services.classifier.reasons import REASONS
 from services.classifier.recipients import clean_address
@@ -88,9 +89,10 @@ def examine(raw: bytes, rulebook: Rulebook | None = None) -> Examination:
         return examination
     is_delay = not any(finding.action == "failed" for finding in failures) and bool(says_delay(anatomy.notice))
     reporting_host = reporting_mta or clean_address(anatomy.head.first("from")).rpartition("@")[2]
+    matcher = Matcher(rulebook, reporting_host, mail.cuts)
     outcomes = []
     for finding in failures[:RECIPIENTS_LIMIT]:
-        diagnosis = diagnose(finding, anatomy, rulebook, reporting_host)
+        diagnosis = diagnose(finding, anatomy, matcher)
         action = finding.action if finding.action in _ACTIONS else ("delayed" if is_delay else "failed")
         verdict, why = decide(diagnosis, action)
         examination.conclusions.append(Conclusion(finding, diagnosis, verdict, why))

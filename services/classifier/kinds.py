@@ -13,11 +13,15 @@ from shared.contract.vocabulary import Kind
 
 _SENDER: Final = Signs("daemon")
 _SUBJECT: Final = Signs("subject", "away", "auto", "challenge")
-_NOTICE: Final = Signs("strong", "certain", "reply", "delay", "final")
+_NOTICE: Final = Signs("strong", "certain", "reply", "delay", "final", "own")
 _AWAY: Final = Signs("away")
 SCAN_LIMIT: Final = 16_384
 
-_DOMAIN: Final = re.compile(r"@[^>\s]*")
+# A person forwards what a daemon wrote.
+_FORWARDED: Final = re.compile(
+    r"^[> *]{0,8}(?:From|Von|De):[^\n]{0,80}(?:daemon|postmaster|delivery)", re.IGNORECASE | re.MULTILINE
+)
+_LOCAL_PART: Final = re.compile(r"([^\s<\"(]*)@")
 _REPLY_SUBJECT: Final = re.compile(r"\s*(?:re|aw|sv|antw|fwd?|wg|tr|rv|回复|答复)(?:\[\d+\])?\s?[:：]", re.IGNORECASE)
 
 
@@ -78,21 +82,30 @@ def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
             score += worth
             signs.append(sign)
     speaks = strong or "reply" in in_notice or "x-failed-recipients" in head
-    if _REPLY_SUBJECT.match(subject):
+    if _REPLY_SUBJECT.match(subject) and not is_from_daemon:
         score -= 2
     # A list's own daemon sends reports with the list's headers; a newsletter from mailadmin.example is no daemon's.
     is_bulk = any(name in head for name in ("list-unsubscribe", "list-id", "list-post"))
-    if is_bulk and not _SENDER.look(_DOMAIN.sub("@", sender)):
-        score -= 3
+    if is_bulk and not _SENDER.look(_local_part(sender)):
+        score -= 6
     if score < 5 and "away" in in_subject:
         return Recognition(Kind.VACATION, (f"Subject: {subject[:60]}",))
-    if score < 4 and (automatic := _is_automatic(anatomy, in_subject)):
+    is_own_account = is_from_daemon or anatomy.returned is not None or "x-failed-recipients" in head
+    if (score < 4 or not is_own_account) and (automatic := _is_automatic(anatomy, in_subject)):
         if away := _AWAY.look(notice[:4096].lower()):
             return Recognition(Kind.VACATION, (automatic, f"“{away['away']}”"))
         return Recognition(Kind.AUTO_REPLY, (automatic,))
     is_machine = (
-        is_from_daemon or is_nobody or "x-failed-recipients" in head or anatomy.report_type == "delivery-status"
+        is_from_daemon
+        or (anatomy.has_fields_in_text and _FORWARDED.search(notice) is not None)
+        or is_nobody
+        or "x-failed-recipients" in head
+        or anatomy.report_type == "delivery-status"
     )
+    speaks_of_nobody = anatomy.returned is None and "reply" not in in_notice and "@" not in notice
+    # The owner of the mailbox is told about it, or a person wrote, who has a return path.
+    if speaks_of_nobody and ("own" in in_notice or not (is_nobody or _SENDER.look(_local_part(sender)))):
+        return Recognition(Kind.NOT_BOUNCE, ("it names no address, quotes no server and returns nothing",))
     is_mute = not notice.strip() and score >= 5  # the subject and the sender are all there is
     if (
         score >= 4
@@ -103,6 +116,12 @@ def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
             return Recognition(Kind.AUTO_REPLY, ("it asks the sender to confirm",))
         return Recognition(Kind.BOUNCE, tuple(signs))
     return Recognition(Kind.NOT_BOUNCE, tuple(signs) or ("nothing says that a delivery failed",))
+
+
+def _local_part(sender: str) -> str:
+    """What stands before the @ of a From, with the @; the whole where there is none."""
+    found = _LOCAL_PART.search(sender)
+    return found.group(0) if found else sender
 
 
 def _is_null_return_path(anatomy: Anatomy) -> bool:

@@ -26,7 +26,10 @@ def sole_recipient(returned: Headers | None) -> str:
     """The address in To when there is exactly one, and no Cc; '' otherwise."""
     if returned is None:
         return ""
+    own_list = clean_address(returned.first("x-beenthere")) or clean_address(returned.first("list-post"))
     for name in ("x-original-to", "delivered-to"):
+        if own_list:
+            break  # a post to a discussion list: the addresses in its header are the list's
         if name in returned and (address := clean_address(returned.first(name))):
             return address
     value = returned.first("to")
@@ -34,7 +37,8 @@ def sole_recipient(returned: Headers | None) -> str:
         return ""
     if "," in value and value.rpartition(",")[2].count("@") and value.partition(",")[0].count("@"):
         return ""
-    return clean_address(value)
+    address = clean_address(value)
+    return "" if address == own_list else address
 
 
 def senders(head: Headers, returned: Headers | None) -> frozenset[str]:

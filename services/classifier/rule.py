@@ -1,16 +1,18 @@
 """Rules as data, read and checked: one TOML table a rule.
 
-`id`, `reason`, `server` (who forced it) and `examples` (texts it must decide) are required, and `phrases` (literal, over
-text in lower case with single spaces) or `patterns` (RE2 over the same; `{name}` stands for any of that list in
-words.toml). Optional: `priority` (50; the greater decides), `verdict` (another one than its reason's), `remote` and
-`reporting` (domains: it speaks only where the remote or the reporting host is in one of them), `veto` (true: where it
-matches, hard rules of a priority below 80 are not asked), `counterexamples` (texts it must leave to others).
+`id`, `reason`, `server` (who forced it) and `examples` (texts it must decide) are required, and one of
+  phrases   literal, over text in lower case with single spaces
+  patterns  RE2 over the same; `{name}` stands for any of that list in words.toml
+  together  "recipient + unknown": a word of each of these lists stands in one clause
+Optional: `priority` (50; the greater decides), `verdict` (another one than its reason's), `remote` and `reporting`
+(domains: it speaks only where the remote or the reporting host is in one of them), `veto` (true: where it matches, hard
+rules of a priority below 80 are not asked), `counterexamples` (texts it must leave to others).
 """
 
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Final
@@ -19,18 +21,23 @@ import re2
 
 from services.classifier.reasons import REASONS
 from shared.contract.vocabulary import Verdict
+from shared.errors import ConfigurationError
 
 WORDS_FILE: Final = "words.toml"
 
 _ADDRESS: Final = re.compile(r"<?[^\s<>()\[\]\"';:,@]{1,64}@[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,10}>?")
 _RULE_START: Final = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
 _WORD: Final = re.compile(r"\{([a-z][a-z_]*)\}")
-_LISTS: Final = ("phrases", "patterns", "examples", "counterexamples", "remote", "reporting")
+_LISTS: Final = ("phrases", "patterns", "together", "examples", "counterexamples", "remote", "reporting")
 _KEYS: Final = frozenset({"id", "reason", "server", "priority", "verdict", "veto", *_LISTS})
 
 
-class BadRule(ValueError):
-    """A rule file that cannot be used; the text names the file, the line, the rule and the cause."""
+class BadRule(ConfigurationError):
+    """Rules that cannot be used; each of `causes` names the file, the line, the rule and the cause."""
+
+    def __init__(self, *causes: str) -> None:
+        super().__init__("\n".join(causes))
+        self.causes: Final = causes
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +48,16 @@ class Rule:
     examples: tuple[str, ...]
     phrases: tuple[str, ...] = ()
     patterns: tuple[str, ...] = ()
+    together: tuple[str, ...] = ()
     counterexamples: tuple[str, ...] = ()
     remote: tuple[str, ...] = ()
     reporting: tuple[str, ...] = ()
     priority: int = 50
     verdict: Verdict | None = None
     veto: bool = False
+    file: str = ""
+    is_own: bool = False
+    """Of the deployment, not shipped with the classifier."""
 
     @property
     def is_hard(self) -> bool:
@@ -76,14 +87,19 @@ def fold(text: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def own_words() -> dict[str, str]:
-    """The shared words, each list as one group."""
+def own_words() -> dict[str, tuple[str, ...]]:
+    """The shared lists of words, each word a piece of RE2."""
     text = (files("services.classifier") / "rules" / WORDS_FILE).read_text(encoding="utf-8")
-    return {name: f"(?:{'|'.join(pieces)})" for name, pieces in tomllib.loads(text)["words"].items()}
+    return {name: tuple(pieces) for name, pieces in tomllib.loads(text)["words"].items()}
 
 
-def parse_rules(text: str, name: str) -> list[Rule]:
-    """The rules of one TOML file, in order. Raises BadRule."""
+def names_of(combination: str) -> tuple[str, ...]:
+    """The lists that `together` asks for: ("recipient", "unknown") for "recipient + unknown"."""
+    return tuple(name.strip() for name in combination.split("+"))
+
+
+def parse_rules(text: str, name: str, *, is_own: bool = False) -> list[Rule]:
+    """The rules of one TOML file, in order. Raises BadRule that tells every bad one."""
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
@@ -93,10 +109,17 @@ def parse_rules(text: str, name: str) -> list[Rule]:
         raise BadRule(f"{name}: it may hold [[rule]] tables only, not {min(document, default='rule')!r}")
     lines = [text.count("\n", 0, found.start()) + 1 for found in _RULE_START.finditer(text)]
     lines += [0] * (len(tables) - len(lines))
-    return [
-        _parse_rule(table, f"{name}:{line}: rule {table.get('id', '(without id)')!r}")
-        for table, line in zip(tables, lines, strict=False)
-    ]
+    rules: list[Rule] = []
+    causes: list[str] = []
+    for table, line in zip(tables, lines, strict=False):
+        try:
+            rule = _parse_rule(table, f"{name}:{line}: rule {table.get('id', '(without id)')!r}")
+            rules.append(replace(rule, file=name, is_own=is_own))
+        except BadRule as exc:
+            causes += exc.causes
+    if causes:
+        raise BadRule(*causes)
+    return rules
 
 
 def _parse_rule(table: Mapping[str, object], place: str) -> Rule:
@@ -109,8 +132,8 @@ def _parse_rule(table: Mapping[str, object], place: str) -> Rule:
     if table["reason"] not in REASONS:
         raise BadRule(f"{place}: unknown reason {table['reason']!r}; known are {', '.join(REASONS)}")
     lists = {key: _strings(table.get(key), key, place) for key in _LISTS}
-    if not lists["phrases"] and not lists["patterns"]:
-        raise BadRule(f"{place}: it has neither phrases nor patterns")
+    if not lists["phrases"] and not lists["patterns"] and not lists["together"]:
+        raise BadRule(f"{place}: it has neither phrases nor patterns nor together")
     if not lists["examples"]:
         raise BadRule(f"{place}: examples is missing; a rule shows at least one text that it decides")
     for phrase in lists["phrases"]:
@@ -118,6 +141,9 @@ def _parse_rule(table: Mapping[str, object], place: str) -> Rule:
             raise BadRule(
                 f"{place}: the phrase {phrase!r} must be in lower case with single spaces, and without addresses"
             )
+    for combination in lists["together"]:
+        if strange := [name for name in names_of(combination) if name not in own_words()]:
+            raise BadRule(f"{place}: together {combination!r} asks for unknown words {strange[0]!r}")
     lists["patterns"] = tuple(_compilable(pattern, place) for pattern in lists["patterns"])
     priority, verdict = table.get("priority", 50), table.get("verdict")
     if not isinstance(priority, int) or isinstance(priority, bool):
@@ -133,7 +159,13 @@ def _parse_rule(table: Mapping[str, object], place: str) -> Rule:
         priority=priority,
         verdict=Verdict(str(verdict)) if verdict else None,
         veto=bool(table.get("veto", False)),
-        **lists,
+        examples=lists["examples"],
+        phrases=lists["phrases"],
+        patterns=lists["patterns"],
+        together=lists["together"],
+        counterexamples=lists["counterexamples"],
+        remote=lists["remote"],
+        reporting=lists["reporting"],
     )
 
 
@@ -144,7 +176,7 @@ def _compilable(pattern: str, place: str) -> str:
         words = own_words().get(found.group(1))
         if words is None:
             raise BadRule(f"{place}: the pattern {pattern!r} asks for unknown words {found.group(0)}")
-        return words
+        return f"(?:{'|'.join(words)})"
 
     filled = _WORD.sub(fill, pattern)
     try:

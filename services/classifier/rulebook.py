@@ -1,6 +1,7 @@
 """All rules, matched at once in time linear in the text."""
 
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.resources import files
@@ -11,14 +12,18 @@ import re2
 
 from services.classifier.hosts import find_host
 from services.classifier.reasons import RANK
-from services.classifier.rule import WORDS_FILE, BadRule, Rule, parse_rules
+from services.classifier.rule import WORDS_FILE, BadRule, Rule, names_of, own_words, parse_rules
 
 MAX_SET_MEMORY_BYTES: Final = 64 * 1024 * 1024
 EVIDENCE_LIMIT: Final = 200
+CLAUSES_LIMIT: Final = 64
 WEAK_PRIORITY: Final = 25
 """Rules up to here decide only where no code does."""
 VETO_LIMIT: Final = 80
 """Hard rules below this are silent where a veto matches: a false hard silences a good address."""
+
+# A full stop within a host name or a code ends no clause, nor does the colon behind an address.
+_CLAUSE_END: Final = re.compile(r"[.;!?:。；！？，](?:(?<=[。；！？，])|(?<![@>]:)(?=[ \"')\]]|$))")
 
 
 @dataclass(slots=True)
@@ -29,15 +34,20 @@ class Match:
 
 @dataclass(slots=True)
 class _Entry:
-    """One phrase or pattern in the set; the greatest rank decides."""
+    """One phrase, pattern or combination of words; the greatest rank decides, at equal priority a deployment's own."""
 
-    rank: tuple[int, int]
     rule: Rule
     text: str
-    is_pattern: bool
-    is_scoped: bool
-    is_vetoed: bool
+    is_pattern: bool = False
+    rank: tuple[int, bool, int] = field(init=False)
+    is_scoped: bool = field(init=False)
+    is_vetoed: bool = field(init=False)
     _compiled: Any = None
+
+    def __post_init__(self) -> None:
+        self.rank = (self.rule.priority, self.rule.is_own, -RANK[self.rule.reason])
+        self.is_scoped = self.rule.is_scoped
+        self.is_vetoed = self.rule.is_hard and self.rule.priority < VETO_LIMIT
 
     def words(self, text: str) -> str:
         """What it matched."""
@@ -49,30 +59,47 @@ class _Entry:
         return str(found.group(0).decode("utf-8", "replace"))[:EVIDENCE_LIMIT] if found else ""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Together:
+    """A combination of word lists that one clause must hold, each list a bit of `names`."""
+
+    entry: _Entry
+    names: int
+
+
 class Rulebook:
-    """All rules, compiled into one RE2 set."""
+    """All rules, compiled into one RE2 set; the lists of words that they share are in it once."""
 
-    rules: tuple[Rule, ...]
-    _set: object = field(init=False)
-    _entries: list["_Entry"] = field(init=False)
-
-    def __post_init__(self) -> None:
-        options = re2.Options()
-        options.max_mem = MAX_SET_MEMORY_BYTES
-        options.case_sensitive = True
-        options.log_errors = False
-        compiled = re2.Set.SearchSet(options)
-        self._entries = []
-        for rule in self.rules:
-            rank = (rule.priority, -RANK[rule.reason])
-            is_vetoed = rule.is_hard and rule.priority < VETO_LIMIT
-            pieces = [(phrase, False) for phrase in rule.phrases] + [(pattern, True) for pattern in rule.patterns]
-            for text, is_pattern in pieces:
-                compiled.Add(text if is_pattern else re2.escape(text))
-                self._entries.append(_Entry(rank, rule, text, is_pattern, rule.is_scoped, is_vetoed))
-        compiled.Compile()
-        self._set = compiled
+    def __init__(self, rules: tuple[Rule, ...]) -> None:
+        self.rules: Final = rules
+        self._set: Final = _new_set()
+        self._entries: Final[list[_Entry | int]] = []
+        combinations = [(rule, combination) for rule in rules for combination in rule.together]
+        bits = {
+            name: 1 << number
+            for number, name in enumerate(sorted({name for _, text in combinations for name in names_of(text)}))
+        }
+        self._combinations: Final = [
+            _Together(_Entry(rule, text), sum(bits[name] for name in set(names_of(text))))
+            for rule, text in combinations
+        ]
+        self._words: Final = _new_set()
+        self._names: Final[list[int]] = []
+        for name, bit in bits.items():
+            for piece in own_words()[name]:
+                self._words.Add(piece)
+                self._names.append(bit)
+                self._set.Add(piece)
+                self._entries.append(bit)
+        for rule in rules:
+            for phrase in rule.phrases:
+                self._set.Add(re2.escape(phrase))
+                self._entries.append(_Entry(rule, phrase))
+            for pattern in rule.patterns:
+                self._set.Add(pattern)
+                self._entries.append(_Entry(rule, pattern, is_pattern=True))
+        self._set.Compile()
+        self._words.Compile()
 
     def best(self, text: str, remote: str = "", reporting: str = "", spoken: str = "") -> Match | None:
         """The rule that decides a text already folded; greatest priority, then the order of the reasons.
@@ -80,14 +107,12 @@ class Rulebook:
         `remote` and `reporting` are host names; where `remote` is not known, the first rule that asks for it has it
         looked for in `spoken`, the text before it was folded.
         """
-        hits = self._set.Match(text)  # type: ignore[attr-defined]
-        if not hits:
-            return None
-        entries = [self._entries[hit] for hit in hits]
-        if any(entry.is_vetoed for entry in entries) and any(entry.rule.veto for entry in entries):
-            entries = [entry for entry in entries if not entry.is_vetoed]
+        found = self._find(text)
+        if any(entry.rule.veto for entry, _ in found):
+            found = [(entry, clause) for entry, clause in found if not entry.is_vetoed]
         best: _Entry | None = None
-        for entry in entries:
+        words = ""
+        for entry, clause in found:
             if best is not None and entry.rank <= best.rank:
                 continue
             if entry.is_scoped:
@@ -95,38 +120,104 @@ class Rulebook:
                     remote, spoken = find_host(spoken), ""
                 if not entry.rule.speaks_of(remote, reporting):
                     continue
-            best = entry
-        return Match(best.rule, best.words(text)) if best else None
+            best, words = entry, clause
+        return Match(best.rule, words[:EVIDENCE_LIMIT] or best.words(text)) if best else None
 
-    def every(self, text: str) -> list[str]:
-        """Ids of all rules that match, best first; for `explain`."""
-        rules = {self._entries[hit].rule.id: self._entries[hit].rule for hit in self._set.Match(text) or ()}  # type: ignore[attr-defined]
-        return sorted(rules, key=lambda name: (-rules[name].priority, RANK[rules[name].reason]))
+    def every(self, text: str) -> list[Match]:
+        """All rules that match, best first, hosts and vetoes aside; for people."""
+        found = sorted(self._find(text), key=lambda found: found[0].rank, reverse=True)
+        matches = {entry.rule.id: Match(entry.rule, words or entry.words(text)) for entry, words in reversed(found)}
+        return list(reversed(matches.values()))
+
+    def _find(self, text: str) -> list[tuple[_Entry, str]]:
+        """All entries that match, combinations with their clause."""
+        found: list[tuple[_Entry, str]] = []
+        names = 0
+        for hit in self._set.Match(text) or ():
+            entry = self._entries[hit]
+            if isinstance(entry, int):
+                names |= entry
+            else:
+                found.append((entry, ""))
+        # What nobody can veto is above all combinations of words.
+        is_decided = any(entry.rule.priority >= VETO_LIMIT and not entry.is_scoped for entry, _ in found)
+        if names & (names - 1) and not is_decided:
+            possible = [each for each in self._combinations if each.names & names == each.names]
+            if possible:
+                found += self._find_together(text, possible)
+        return found
+
+    def _find_together(self, text: str, possible: list[_Together]) -> Iterator[tuple[_Entry, str]]:
+        for clause in _CLAUSE_END.split(text, CLAUSES_LIMIT):
+            names = 0
+            for hit in self._words.Match(clause) or ():
+                names |= self._names[hit]
+            if names & (names - 1):
+                yield from ((each.entry, clause.strip()) for each in possible if each.names & names == each.names)
+
+
+def _new_set() -> Any:
+    options = re2.Options()
+    options.max_mem = MAX_SET_MEMORY_BYTES
+    options.log_errors = False
+    return re2.Set.SearchSet(options)
 
 
 def build(rules: Iterable[Rule]) -> Rulebook:
-    """One rulebook of them all. Raises BadRule where two have one name."""
-    ordered = tuple(rules)
-    seen: set[str] = set()
-    for rule in ordered:
-        if rule.id in seen:
-            raise BadRule(f"two rules are called {rule.id!r}")
-        seen.add(rule.id)
-    return Rulebook(ordered)
+    """One rulebook of them all; a deployment's rule takes the place of a shipped one of its name.
+
+    Raises BadRule where two of the same origin have one name.
+    """
+    chosen: dict[str, Rule] = {}
+    twice: list[str] = []
+    for rule in rules:
+        other = chosen.get(rule.id)
+        if other is not None and other.is_own == rule.is_own:
+            twice.append(f"{rule.file}: rule {rule.id!r}: {other.file} has a rule of that name, too")
+        elif other is None or rule.is_own:
+            chosen[rule.id] = rule
+    if twice:
+        raise BadRule(*twice)
+    return Rulebook(tuple(chosen.values()))
 
 
-def read_folder(folder: Traversable) -> list[Rule]:
-    """The rules of a folder's TOML files, and of the folders in it, in the order of their names. Raises BadRule."""
-    rules: list[Rule] = []
+def read_folder(folder: Traversable) -> dict[str, str]:
+    """The texts of a folder's TOML files, and of the folders in it, by their names, in order."""
+    texts: dict[str, str] = {}
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
-            rules += read_folder(entry)
+            texts |= {f"{entry.name}/{name}": text for name, text in read_folder(entry).items()}
         elif entry.name.endswith(".toml") and entry.name != WORDS_FILE:
-            rules += parse_rules(entry.read_text(encoding="utf-8"), entry.name)
+            texts[entry.name] = entry.read_text(encoding="utf-8")
+    return texts
+
+
+def parse_all(texts: Mapping[str, str], *, is_own: bool = False) -> list[Rule]:
+    """The rules of several files. Raises BadRule that tells every bad one of every file."""
+    rules: list[Rule] = []
+    causes: list[str] = []
+    for name, text in texts.items():
+        try:
+            rules += parse_rules(text, name, is_own=is_own)
+        except BadRule as exc:
+            causes += exc.causes
+    if causes:
+        raise BadRule(*causes)
     return rules
 
 
 @lru_cache(maxsize=1)
 def own_rulebook() -> Rulebook:
     """The rules that come with the classifier, compiled once a process."""
-    return build(read_folder(files("services.classifier") / "rules"))
+    return build(shipped_rules())
+
+
+@lru_cache(maxsize=1)
+def shipped_rules() -> tuple[Rule, ...]:
+    """The rules that come with the classifier."""
+    return tuple(parse_all(read_folder(files("services.classifier") / "rules")))
+
+
+def with_deployment(texts: Mapping[str, str]) -> Rulebook:
+    """The shipped rules and a deployment's own, given as the texts of its files. Raises BadRule."""
+    return build((*shipped_rules(), *parse_all(texts, is_own=True))) if texts else own_rulebook()

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -43,11 +43,25 @@ class _ChildEnded(Exception):
 class Sandbox:
     """One child, started when it is needed. Used by one thread at a time."""
 
-    def __init__(self, memory_bytes: int = MEMORY_BYTES, mail_timeout_s: float = MAIL_TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        own_rules: Mapping[str, str] | None = None,
+        *,
+        memory_bytes: int = MEMORY_BYTES,
+        mail_timeout_s: float = MAIL_TIMEOUT_S,
+    ) -> None:
+        self._own_rules = orjson.dumps(dict(own_rules or {}))
         self._memory_bytes = memory_bytes
         self._mail_timeout_s = mail_timeout_s
         self._child: subprocess.Popen[bytes] | None = None
         self._lock = threading.Lock()
+
+    def take_rules(self, own_rules: Mapping[str, str]) -> None:
+        """Judge by these deployment rules (texts by file name, already checked) from the next batch on."""
+        with self._lock:
+            self._own_rules = orjson.dumps(dict(own_rules))
+            if self._child is not None:
+                self._end(self._child)
 
     def judge(self, raws: Sequence[bytes]) -> list[dict[str, Any] | LethalMail]:
         """For each mail, in order, its judgement, or why it cannot have one.
@@ -135,8 +149,12 @@ class Sandbox:
             )
         except OSError as exc:
             raise ParserUnavailable(f"the parser cannot be started: {exc}") from exc
+        assert child.stdin is not None
         assert child.stdout is not None
         try:
+            with contextlib.suppress(BrokenPipeError):  # it ended already, which its answer tells
+                write_frame(child.stdin, self._own_rules)
+                child.stdin.flush()
             with selectors.DefaultSelector() as selector:
                 selector.register(child.stdout, selectors.EVENT_READ)
                 if self._answer(child, selector, START_TIMEOUT_S) != READY:

@@ -1,7 +1,7 @@
 """Recipients in the notice people read: lines that name one, what is said below each, in the order of how sure they are."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import re2
@@ -39,11 +39,13 @@ LABEL: Final = re.compile(
     rf"(?: failed)?\s{{0,3}}(?:[:=：]|\]|$|\s)\s{{0,6}}[\[<'\"]{{0,2}}(?:smtp:|rfc822;\s?)?({_A})[\]>'\"]{{0,2}}(.*)",
     re.IGNORECASE,
 )  # fmt: skip
-SENTENCE: Final = re.compile(
-    rf"(?:deliver(?:ing|y|ed)?|sent|send|failed|reach(?:ed)?|message"
-    rf"|mail|recipients?|address(?:es)?|to|for|user|account|mailbox|because)[^@\n]{{0,80}}?[ <\[('\":]({_A})(.*)",
+# In running text an address counts when a word like these stands at most 80 characters before it.
+_LEAD: Final = re.compile(
+    r"deliver|sent|send|fail|reach|message|mail|recipient|address|nachricht|bericht|mensa[jg]e|messaggio|wiadomo|сообщен"
+    r"|письм|\bto\b|\bfor\b|user|account|mailbox|because",
     re.IGNORECASE,
 )
+LEAD_LIMIT: Final = 90
 COMMAND: Final = re.compile(rf".{{0,40}}?\b(?:rcpt to|rcpt)\s{{0,2}}:\s{{0,2}}<?({_A})>?(.*)", re.IGNORECASE)
 _EXPANDED: Final = re.compile(
     rf"(?:expanded from|generated from|forwarded from"
@@ -59,13 +61,6 @@ _INTRODUCTION: Final = re2.compile(
     rb"[^\n]*(?:following|recipient|address|errors|to:|:)[^\n]*?[:.-]?[ \t]*$"
 )
 _FAILS: Final = re.compile(r"not |unknown|fail|reject|full|\b[45]\d\d\b|undeliver|refus|denied|exceed", re.IGNORECASE)
-# In the order of how sure they are that the address they name is a failed recipient.
-_TRUST: Final = (
-    ("list line", (ANGLE, BARE)),
-    ("labelled line", (LABEL,)),
-    ("sentence", (SENTENCE,)),
-    ("command", (COMMAND,)),
-)
 _SYSTEM_NAMES: Final = (
     "postmaster",
     "mailer-daemon",
@@ -105,7 +100,7 @@ def read_notice(notice: str, senders: frozenset[str], known: Iterable[str] = ())
                     finding.shared = "\n".join((*lines[:begin], finding.shared))[:SECTION_LIMIT]
             return findings
     # A sender that mailed itself: only lines that begin with the address say so.
-    findings = _collect(lines, (ANGLE,), frozenset(), "list line") if senders else []
+    findings = _collect(lines, _match_any(ANGLE), frozenset(), "list line") if senders else []
     _assign_sections(lines, findings)
     return findings
 
@@ -119,11 +114,38 @@ def _introduction(lines: list[str]) -> int:
 
 
 def _search(lines: list[str], senders: frozenset[str]) -> list[Finding]:
-    for name, patterns in _TRUST:
-        findings = _collect(lines, patterns, senders, name)
-        if findings:
-            return findings
-    return []
+    """In the order of how sure the places are that the address they name is a failed recipient."""
+    return (
+        _collect(lines, _match_any(ANGLE, BARE), senders, "list line")
+        or _collect(lines, _match_any(LABEL), senders, "labelled line")
+        or _collect(lines, _find_in_sentence, senders, "sentence")
+        or _collect(lines, _match_any(COMMAND), senders, "command")
+    )
+
+
+def _match_any(*patterns: re.Pattern[str]) -> Callable[[str, bool], Iterable[str]]:
+    """A finder of the address that a line begins with, in one of these ways."""
+
+    def find(line: str, is_first: bool) -> Iterable[str]:
+        return (found.group(1) for pattern in patterns if (found := pattern.match(line)))
+
+    return find
+
+
+def _find_in_sentence(line: str, is_first: bool) -> Iterable[str]:
+    """The first address of a line that a leading word announces.
+
+    A second line like that is only another recipient's when it says that something failed; else it names somebody to ask.
+    """
+    if not is_first and not _FAILS.search(line):
+        return
+    end = 0
+    for found in ADDRESS.finditer(line):
+        start = found.start()
+        if start and line[start - 1] in " <[('\":" and _LEAD.search(line, max(end, start - LEAD_LIMIT), start):
+            yield found.group(0)
+            return
+        end = found.end()
 
 
 def any_address(notice: str, senders: frozenset[str]) -> str:
@@ -145,7 +167,7 @@ def is_system(address: str) -> bool:
 
 
 def _collect(
-    lines: list[str], patterns: tuple[re.Pattern[str], ...], senders: frozenset[str], name: str
+    lines: list[str], find: Callable[[str, bool], Iterable[str]], senders: frozenset[str], name: str
 ) -> list[Finding]:
     findings: dict[str, Finding] = {}
     for line in lines:
@@ -154,18 +176,11 @@ def _collect(
             if findings and any(end in lowered for end in _LIST_ENDS):
                 break
             continue
-        for pattern in patterns:
-            found = pattern.match(line) if pattern is not SENTENCE else pattern.search(line)
-            if found is None:
-                continue
-            if pattern is SENTENCE and findings and not _FAILS.search(line):
-                continue  # a second address in running text is somebody to ask, not somebody who failed
-            address = clean_address(found.group(1))
+        for text in find(line, not findings):
+            address, final = clean_address(text), ""
             expanded = _EXPANDED.search(line)
             if expanded and (mailed := clean_address(expanded.group(1))):
                 address, final = mailed, address
-            else:
-                final = ""
             if not address or address in senders or is_system(address) or address in findings:
                 continue
             findings[address] = Finding(recipient=address, final_recipient=final, found_by=name)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
 
+from services.classifier.own_rules import read_own_rules
 from services.commands.terminal import (
     configure_logs,
     open_for_reading,
@@ -159,5 +160,7 @@ def _publisher(engine: Engine) -> Iterator[Publisher]:
             bus.close()
         return
     redis_url = setting("MAILROOM_REDIS_URL")
-    with EmbeddedPipeline(engine, RedisProjection(connect_redis(redis_url)) if redis_url else None) as pipeline:
+    projection = RedisProjection(connect_redis(redis_url)) if redis_url else None
+    own_rules = read_own_rules(setting("MAILROOM_RULES_DIR"))
+    with EmbeddedPipeline(engine, projection, own_rules) as pipeline:
         yield pipeline.bus

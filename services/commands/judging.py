@@ -11,9 +11,10 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
+from services.classifier.own_rules import read_own_rules
 from services.classifier.ports import LethalMail
 from services.classifier.sandbox import Sandbox
-from services.commands.terminal import configure_logs, output, printable, progress_bar, refusals
+from services.commands.terminal import configure_logs, output, printable, progress_bar, refusals, setting
 from services.fetcher.mailbox_files import Found
 from services.fetcher.sources import count_source, is_account_url, open_source
 from shared.errors import ConfigurationError
@@ -30,7 +31,8 @@ def classify(sources: Sequence[str], as_json: bool) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("file", "kind", "verdict", "recipient", "reason", "status"):
         table.add_column(column, overflow="fold")
-    sandbox = Sandbox()
+    with refusals():
+        sandbox = Sandbox(read_own_rules(setting("MAILROOM_RULES_DIR")))
     try:
         with refusals(), progress_bar("classifying", _total(sources)) as advance:
             configure_logs("classify")
@@ -91,12 +93,15 @@ def _add_rows(table: Table, name: str, judgement: dict[str, Any]) -> None:
 def explain(file: Path) -> None:
     """Show how a message is judged: every stage, the rule that decided, and the words that it matched."""
     from services.classifier.explain import explain as explain_mail
+    from services.classifier.rulebook import with_deployment
 
     found = next(open_source(str(file)), None)
     if found is None or found.error:
         raise click.ClickException(printable(found.error if found and found.error else f"{file} holds no message"))
     console = output()
-    for stage, lines in explain_mail(found.raw):
+    with refusals():
+        rulebook = with_deployment(read_own_rules(setting("MAILROOM_RULES_DIR")))
+    for stage, lines in explain_mail(found.raw, rulebook):
         console.print(Text(stage, style="bold"))
         for line in lines:
             console.print(Text(f"  {printable(line)}"), soft_wrap=True)

@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
 
+from services.classifier.own_rules import read_own_rules
 from services.commands.terminal import (
     configure_logs,
     open_for_writing,
@@ -82,10 +83,14 @@ def _run(
     sources: Sequence[str], password: str, empty: str, list_id: str | None, database: str | None
 ) -> tuple[Tally, list[str], int]:
     """What was found, who is newly suppressed, and how many mails left their mailboxes."""
+    own_rules = read_own_rules(setting("MAILROOM_RULES_DIR"))
     engine = open_for_writing(database)
     redis_url = setting("MAILROOM_REDIS_URL")
     projection = RedisProjection(connect_redis(redis_url)) if redis_url else None
-    with EmbeddedPipeline(engine, projection) as pipeline, progress_bar("processing", _count(sources)) as advance:
+    with (
+        EmbeddedPipeline(engine, projection, own_rules) as pipeline,
+        progress_bar("processing", _count(sources)) as advance,
+    ):
         mails = _open(sources, password)
         tally = pipeline.process(mails, list_id=list_id, keeps_names=empty != "nothing", progress=advance)
     cleaned = _clean(sources, empty, tally, engine, password)

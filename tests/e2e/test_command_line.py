@@ -146,3 +146,38 @@ def test_filter_takes_other_delimiters_and_refuses_what_is_ambiguous(mailroom) -
     twice = mailroom("filter", stdin=f"email,email\njane@example.org,{bounced}\n")
     assert twice.returncode == 2
     assert "2 columns are named" in twice.stderr
+
+
+OWN_RULE = """[[rule]]
+id = "acme-parked"
+reason = "suspend"
+server = "mx.acme.example"
+remote = ["acme.example"]
+phrases = ["mailbox parked"]
+examples = ["550 5.2.1 mailbox parked by owner"]
+"""
+
+
+def test_an_own_rule_is_checked_proved_listed_and_tried(mailroom, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "rules").mkdir()
+    file = tmp_path / "rules" / "acme.toml"
+    file.write_text(OWN_RULE)
+    assert mailroom("rules", "check", "rules").returncode == 0
+    assert mailroom("rules", "test", "rules").returncode == 0
+    rows = [json.loads(line) for line in mailroom("rules", "list", "rules", "--json").stdout.splitlines()]
+    assert [row["file"] for row in rows if row["id"] == "acme-parked"] == ["acme.toml (own)"]
+    tried = mailroom("rules", "try", "550 mailbox parked", "--remote", "mx.acme.example", MAILROOM_RULES_DIR="rules")
+    assert "decides   acme-parked" in tried.stdout
+
+    file.write_text(OWN_RULE.replace("mailbox parked by owner", "quota exceeded for this mailbox"))
+    wrong = mailroom("rules", "test", "rules")
+    assert wrong.returncode == 1
+    assert "rule 'acme-parked' must decide" in wrong.stdout
+
+    file.write_text("\n\n" + OWN_RULE.replace("suspend", "suspendid") + OWN_RULE.replace("phrases", "phrase"))
+    bad = mailroom("rules", "check", "rules")
+    assert bad.returncode == 2
+    assert "acme.toml:3: rule 'acme-parked': unknown reason 'suspendid'" in bad.stderr
+    assert "acme.toml:10: rule 'acme-parked': unknown key 'phrase'" in bad.stderr
+    refused = mailroom("classify", str(ROOT / "samples" / "mails"), MAILROOM_RULES_DIR="rules")
+    assert (refused.returncode, "acme.toml:3" in refused.stderr) == (2, True)

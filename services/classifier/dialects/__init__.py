@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from services.classifier.anatomy import Anatomy
-from services.classifier.dialects import amazonses, aol, exchange
+from services.classifier.dialects import amazonses, exchange, screen_names
 from services.classifier.judgement import Finding
 
 
@@ -21,7 +21,7 @@ class Dialect:
 
 DIALECTS: Final = (
     Dialect("amazon-ses", amazonses.read_notification, "notifications of Amazon SNS: JSON in a mail"),
-    Dialect("aol", aol.read_screen_names, "names without a domain"),
+    Dialect("screen-names", screen_names.read_screen_names, "names without a domain (AOL, Yale)"),
     Dialect("exchange-5.5", exchange.read_x400, "X.400 addresses with the mail address inside"),
 )
 

@@ -112,7 +112,7 @@ ROWS: list[tuple[str, str, str, list[Row]]] = [
         "unidentified",
         [("klara.tanaka@vague.example.org", "unidentified", "on-hold", "5.1.1")],
     ),
-    ("slimta_policy.eml", "bounce", "soft", [("novak.simon@yandex.test", "soft", "policy-violation", "5.7.1")]),
+    ("slimta_policy.eml", "bounce", "soft", [("novak.simon@yandex.test", "soft", "suspend", "5.7.1")]),
     (
         "slimta_three_recipients.eml",
         "bounce",

@@ -2,9 +2,10 @@
 
 import pytest
 
+from services.classifier.proving import prove
 from services.classifier.reasons import RANK, REASONS
 from services.classifier.rule import BadRule, Rule, fold, parse_rules
-from services.classifier.rulebook import build, own_rulebook
+from services.classifier.rulebook import build, own_rulebook, parse_all, with_deployment
 from shared.contract.vocabulary import Verdict
 
 SISIMAI_REASONS = (  # noqa: SIM905
@@ -18,14 +19,7 @@ SISIMAI_REASONS = (  # noqa: SIM905
 
 @pytest.mark.parametrize("rule", own_rulebook().rules, ids=lambda rule: rule.id)
 def test_a_rule_decides_its_own_examples_and_no_counterexample(rule: Rule) -> None:
-    remote, reporting = "".join(rule.remote[:1]), "".join(rule.reporting[:1])
-    for example in rule.examples:
-        match = own_rulebook().best(fold(example), remote, reporting)
-        assert match is not None, example
-        assert match.rule.id == rule.id, f"{match.rule.id} decides {example!r}, by {match.words!r}"
-    for example in rule.counterexamples:
-        match = own_rulebook().best(fold(example), remote, reporting)
-        assert match is None or match.rule.id != rule.id, f"it decides {example!r}, by {match.words!r}"
+    assert [(failure.example, failure.decided) for failure in prove(rule, own_rulebook())] == []
 
 
 def test_every_reason_of_the_trade_is_known() -> None:
@@ -69,8 +63,38 @@ def test_a_bad_rule_file_is_refused(text: str, cause: str) -> None:
 
 def test_two_rules_of_one_name_are_refused() -> None:
     rules = parse_rules("[[rule]]\n" + GOOD + "[[rule]]\n" + GOOD, "my.toml")
-    with pytest.raises(BadRule, match="two rules"):
+    with pytest.raises(BadRule, match="of that name, too"):
         build(rules)
+
+
+def test_every_bad_rule_of_every_file_is_told() -> None:
+    bad = "[[rule]]\n" + GOOD.replace("expired", "expird")
+    with pytest.raises(BadRule) as refusal:
+        parse_all({"a.toml": bad + bad, "b.toml": "[[rule", "c.toml": "[[rule]]\n" + GOOD})
+    assert [cause[:8] for cause in refusal.value.causes] == ["a.toml:1", "a.toml:7", "b.toml: "]
+
+
+OWN = """[[rule]]
+id = "{id}"
+reason = "suppressed"
+server = "ours"
+priority = 50
+phrases = ["user unknown"]
+examples = ["550 5.7.1 user unknown"]
+"""
+
+
+def test_at_equal_priority_a_deployment_s_own_rule_decides() -> None:
+    book = with_deployment({"own.toml": OWN.format(id="ours")})
+    match = book.best("550 5.7.1 user unknown")
+    assert match is not None
+    assert match.rule.id == "ours"
+
+
+def test_a_deployment_s_rule_takes_the_place_of_the_shipped_one_of_its_name() -> None:
+    book = with_deployment({"own.toml": OWN.format(id="unknown-user")})
+    assert [rule.is_own for rule in book.rules if rule.id == "unknown-user"] == [True]
+    assert len(book.rules) == len(own_rulebook().rules)
 
 
 def test_a_rule_with_a_remote_speaks_for_that_host_only() -> None:

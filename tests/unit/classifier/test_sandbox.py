@@ -35,11 +35,11 @@ HARMFUL = """
 import os, signal, time
 import services.classifier.judge as module
 judge = module.judge
-def harmful(raw):
+def harmful(raw, rulebook):
     if raw.startswith(b"Subject: kill"): os.kill(os.getpid(), signal.SIGKILL)
     if raw.startswith(b"Subject: hang"): time.sleep(3600)
     if raw.startswith(b"Subject: eat"): hoard = b"x" * (1 << 40)
-    return judge(raw)
+    return judge(raw, rulebook)
 module.judge = harmful
 """
 

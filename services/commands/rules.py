@@ -1,0 +1,136 @@
+"""`mailroom rules`: the rules that say why a mail failed, checked, tried and proved by their own examples."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+import orjson
+from rich.table import Table
+from rich.text import Text
+
+from services.classifier.own_rules import read_own_rules, read_texts
+from services.classifier.proving import Failure, changed_examples, prove
+from services.classifier.reasons import REASONS
+from services.classifier.rule import BadRule, Rule, fold
+from services.classifier.rulebook import Rulebook, own_rulebook, with_deployment
+from services.commands.terminal import Refused, output, printable, refusals, setting
+
+_FOLDER_HELP = (
+    "FOLDER holds a deployment's own rules; the default is MAILROOM_RULES_DIR, without it the shipped rules alone."
+)
+
+
+@click.group()
+def rules() -> None:
+    """Check, prove, list and try the rules that decide why a mail failed."""
+
+
+def _folder(given: str | None) -> str:
+    return given or setting("MAILROOM_RULES_DIR")
+
+
+def _rulebook(given: str | None) -> Rulebook:
+    return with_deployment(read_own_rules(_folder(given)))
+
+
+@rules.command("check", help=f"Say whether every rule can be used, and tell each that cannot. {_FOLDER_HELP}",
+               epilog="Example: mailroom rules check /etc/mailroom/rules")  # fmt: skip
+@click.argument("folder", required=False)
+def check(folder: str | None) -> None:
+    with refusals():
+        texts = read_texts(_folder(folder))
+        try:
+            rulebook = with_deployment(texts)
+        except BadRule as exc:
+            for cause in exc.causes:
+                click.echo(printable(cause), err=True)
+            raise Refused(f"{len(exc.causes)} cannot be used; the rules that run stay as they are") from exc
+    own = sum(rule.is_own for rule in rulebook.rules)
+    click.echo(f"{len(rulebook.rules)} rules can be used, {own} of them from {len(texts)} files of your own")
+
+
+@rules.command("test", help=f"Check the rules, then judge each one's own examples by all of them. {_FOLDER_HELP}",
+               epilog="Example: mailroom rules test /etc/mailroom/rules")  # fmt: skip
+@click.argument("folder", required=False)
+def test(folder: str | None) -> None:
+    with refusals():
+        rulebook = _rulebook(folder)
+    failures = [failure for rule in rulebook.rules for failure in prove(rule, rulebook)]
+    for failure in failures:
+        _print_failure(failure)
+    for failure in changed_examples(own_rulebook(), rulebook):
+        click.echo("An example of a shipped rule gets another answer now:")
+        _print_failure(failure)
+    examples = sum(len(rule.examples) + len(rule.counterexamples) for rule in rulebook.rules)
+    click.echo(f"{len(rulebook.rules)} rules, {examples} examples, {len(failures)} wrong")
+    if failures:
+        sys.exit(1)
+
+
+def _print_failure(failure: Failure) -> None:
+    decided = failure.decided
+    answer = f"{decided.rule.id} decides it, by “{decided.words}”" if decided else "no rule decides it"
+    wanted = "must not decide" if failure.is_counterexample else "must decide"
+    place = f"{failure.rule.file}: " if failure.rule.file else ""
+    click.echo(printable(f"{place}rule {failure.rule.id!r} {wanted} {failure.example!r}\n    {answer}"))
+
+
+@rules.command("list", help=f"List all rules, those first that decide first. {_FOLDER_HELP}",
+               epilog="Example: mailroom rules list | grep google")  # fmt: skip
+@click.argument("folder", required=False)
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each rule.")
+def list_rules(folder: str | None, as_json: bool) -> None:
+    with refusals():
+        rulebook = _rulebook(folder)
+    shipped = {rule.id for rule in own_rulebook().rules}
+    rows = [_row(rule, shipped) for rule in sorted(rulebook.rules, key=lambda rule: -rule.priority)]
+    if as_json:
+        for row in rows:
+            click.echo(orjson.dumps(row))
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in rows[0]:
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(str(cell))) for cell in row.values()))
+    output().print(table)
+
+
+def _row(rule: Rule, shipped: set[str]) -> dict[str, Any]:
+    replaces = " (in place of the shipped one)" if rule.is_own and rule.id in shipped else ""
+    return {
+        "priority": rule.priority,
+        "id": rule.id,
+        "reason": rule.reason,
+        "verdict": str(rule.verdict or REASONS[rule.reason].verdict),
+        "hosts": ", ".join((*rule.remote, *rule.reporting)) or "any",
+        "file": rule.file + (replaces or (" (own)" if rule.is_own else "")),
+        "server": rule.server,
+    }
+
+
+@rules.command("try", epilog='Example: mailroom rules try "550 5.1.1 User unknown" --remote mx.example.com')
+@click.argument("reply", nargs=-1, required=True)
+@click.option("--remote", default="", metavar="HOST", help="The host that answered.")
+@click.option("--reporting", default="", metavar="HOST", help="The host that wrote the report.")
+def try_reply(reply: Sequence[str], remote: str, reporting: str) -> None:
+    """Say which rule decides a reply, and which others match it."""
+    with refusals():
+        rulebook = _rulebook(None)
+    folded = fold(" ".join(reply))
+    best = rulebook.best(folded, remote.lower(), reporting.lower())
+    click.echo(f"read as   {printable(folded)}")
+    if best is None:
+        click.echo("no rule decides it: the codes alone will")
+    for match in rulebook.every(folded):
+        rule = match.rule
+        sign = "decides  " if best is not None and rule.id == best.rule.id else "matches  "
+        note = "" if rule.speaks_of(remote.lower(), reporting.lower()) else ", of other hosts only"
+        note += ", a veto" if rule.veto else ""
+        verdict = rule.verdict or REASONS[rule.reason].verdict
+        click.echo(
+            printable(
+                f"{sign} {rule.id} (priority {rule.priority}{note}): {rule.reason}, {verdict}, by “{match.words}”"
+            )
+        )
