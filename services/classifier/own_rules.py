@@ -8,7 +8,7 @@ from typing import Any, Final
 import structlog
 
 from services.classifier.ports import LethalMail
-from services.classifier.rule import BadRule
+from services.classifier.rule import WORDS_FILE, BadRule
 from services.classifier.rulebook import read_folder, with_deployment
 from services.classifier.sandbox import Sandbox
 from shared.errors import ConfigurationError
@@ -32,6 +32,10 @@ def read_texts(folder: str) -> dict[str, str]:
     path = Path(folder)
     if not path.is_dir():
         raise ConfigurationError(f"{folder} is no folder of rules; MAILROOM_RULES_DIR names one that holds .toml files")
+    if words := next(path.rglob(WORDS_FILE), None):
+        raise ConfigurationError(
+            f"{words}: only the shipped rules have {WORDS_FILE}; write the words into the patterns"
+        )
     try:
         return read_folder(path)
     except (OSError, UnicodeDecodeError) as exc:

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from services.classifier.reasons import REASONS
 from services.classifier.rule import Rule, fold
 from services.classifier.rulebook import Match, Rulebook
+from shared.contract.vocabulary import Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +34,14 @@ def prove(rule: Rule, rulebook: Rulebook) -> Iterator[Failure]:
 def changed_examples(shipped: Rulebook, rulebook: Rulebook) -> Iterator[Failure]:
     """Examples of shipped rules that a deployment's rules give another reason or verdict."""
     for rule in shipped.rules:
-        for example in rule.examples:
+        for example in (*rule.examples, *rule.counterexamples):
             decided = _decide(rule, example, rulebook)
-            if decided is None or (decided.rule.is_own and decided.rule.reason != rule.reason):
+            if _decision(decided) != _decision(_decide(rule, example, shipped)):
                 yield Failure(rule, example, decided)
+
+
+def _decision(match: Match | None) -> tuple[str, Verdict] | None:
+    return (match.rule.reason, match.rule.verdict or REASONS[match.rule.reason].verdict) if match else None
 
 
 def _decide(rule: Rule, example: str, rulebook: Rulebook) -> Match | None:

@@ -26,6 +26,9 @@ from shared.errors import ConfigurationError
 WORDS_FILE: Final = "words.toml"
 
 _ADDRESS: Final = re.compile(r"<?[^\s<>()\[\]\"';:,@]{1,64}@[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,10}>?")
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_DOMAIN: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
+_TOML_PLACE: Final = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)")
 _RULE_START: Final = re.compile(r"^[ \t]*\[\[[ \t]*rule[ \t]*\]\]", re.MULTILINE)
 _WORD: Final = re.compile(r"\{([a-z][a-z_]*)\}")
 _LISTS: Final = ("phrases", "patterns", "together", "examples", "counterexamples", "remote", "reporting")
@@ -56,6 +59,7 @@ class Rule:
     verdict: Verdict | None = None
     veto: bool = False
     file: str = ""
+    line: int = 0
     is_own: bool = False
     """Of the deployment, not shipped with the classifier."""
 
@@ -103,9 +107,13 @@ def parse_rules(text: str, name: str, *, is_own: bool = False) -> list[Rule]:
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
-        raise BadRule(f"{name}: not TOML: {exc}") from exc
+        found = _TOML_PLACE.search(str(exc))
+        line = int(found.group(1)) if found and found.group(1) else text.count("\n") + 1
+        raise BadRule(f"{name}:{line}: not TOML: {_TOML_PLACE.sub('', str(exc))}") from exc
+    except RecursionError as exc:
+        raise BadRule(f"{name}: not TOML: nested too deeply") from exc
     tables = document.pop("rule", [])
-    if document or not isinstance(tables, list):
+    if document or not isinstance(tables, list) or not all(isinstance(table, dict) for table in tables):
         raise BadRule(f"{name}: it may hold [[rule]] tables only, not {min(document, default='rule')!r}")
     lines = [text.count("\n", 0, found.start()) + 1 for found in _RULE_START.finditer(text)]
     lines += [0] * (len(tables) - len(lines))
@@ -114,7 +122,7 @@ def parse_rules(text: str, name: str, *, is_own: bool = False) -> list[Rule]:
     for table, line in zip(tables, lines, strict=False):
         try:
             rule = _parse_rule(table, f"{name}:{line}: rule {table.get('id', '(without id)')!r}")
-            rules.append(replace(rule, file=name, is_own=is_own))
+            rules.append(replace(rule, file=name, line=line, is_own=is_own))
         except BadRule as exc:
             causes += exc.causes
     if causes:
@@ -129,9 +137,14 @@ def _parse_rule(table: Mapping[str, object], place: str) -> Rule:
     for key in ("id", "reason", "server"):
         if not isinstance(table.get(key), str) or not table[key]:
             raise BadRule(f"{place}: {key} is missing")
+    if not _ID.fullmatch(str(table["id"])):  # it is a field of the contract, which has a limit
+        raise BadRule(f"{place}: an id is at most 64 small letters, digits, dots and hyphens")
     if table["reason"] not in REASONS:
         raise BadRule(f"{place}: unknown reason {table['reason']!r}; known are {', '.join(REASONS)}")
     lists = {key: _strings(table.get(key), key, place) for key in _LISTS}
+    for domain in (*lists["remote"], *lists["reporting"]):
+        if not _DOMAIN.fullmatch(domain):
+            raise BadRule(f"{place}: {domain!r} is no domain in lower case, such as 'example.com'")
     if not lists["phrases"] and not lists["patterns"] and not lists["together"]:
         raise BadRule(f"{place}: it has neither phrases nor patterns nor together")
     if not lists["examples"]:
@@ -180,9 +193,11 @@ def _compilable(pattern: str, place: str) -> str:
 
     filled = _WORD.sub(fill, pattern)
     try:
-        re2.compile(filled)
+        matches_nothing = re2.compile(filled).search("") is not None
     except re2.error as exc:
         raise BadRule(f"{place}: the pattern {pattern!r} is not RE2: {exc}") from exc
+    if matches_nothing:
+        raise BadRule(f"{place}: the pattern {pattern!r} matches the empty text, and so every reply")
     return filled
 
 

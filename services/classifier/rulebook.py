@@ -181,7 +181,9 @@ def build(rules: Iterable[Rule]) -> Rulebook:
     for rule in rules:
         other = chosen.get(rule.id)
         if other is not None and other.is_own == rule.is_own:
-            twice.append(f"{rule.file}: rule {rule.id!r}: {other.file} has a rule of that name, too")
+            twice.append(
+                f"{rule.file}:{rule.line}: rule {rule.id!r}: {other.file}:{other.line} has a rule of that name, too"
+            )
         elif other is None or rule.is_own:
             chosen[rule.id] = rule
     if twice:
@@ -190,9 +192,14 @@ def build(rules: Iterable[Rule]) -> Rulebook:
 
 
 def read_folder(folder: Traversable) -> dict[str, str]:
-    """The texts of a folder's TOML files, and of the folders in it, by their names, in order."""
+    """The texts of a folder's TOML files, and of the folders in it, by their names, in order.
+
+    What begins with a dot is left out: an editor's copy, or the other side of a mounted ConfigMap's links.
+    """
     texts: dict[str, str] = {}
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if entry.name.startswith("."):
+            continue
         if entry.is_dir():
             texts |= {f"{entry.name}/{name}": text for name, text in read_folder(entry).items()}
         elif entry.name.endswith(".toml") and entry.name != WORDS_FILE:

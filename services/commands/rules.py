@@ -60,12 +60,20 @@ def test(folder: str | None) -> None:
     for failure in failures:
         _print_failure(failure)
     for failure in changed_examples(own_rulebook(), rulebook):
-        click.echo("An example of a shipped rule gets another answer now:")
-        _print_failure(failure)
+        _print_change(failure)
     examples = sum(len(rule.examples) + len(rule.counterexamples) for rule in rulebook.rules)
     click.echo(f"{len(rulebook.rules)} rules, {examples} examples, {len(failures)} wrong")
     if failures:
         sys.exit(1)
+
+
+def _print_change(change: Failure) -> None:
+    decided = change.decided
+    answer = "no rule decides it"
+    if decided:
+        verdict = decided.rule.verdict or REASONS[decided.rule.reason].verdict
+        answer = f"{verdict}, {decided.rule.reason}: {decided.rule.id} decides it, by “{decided.words}”"
+    click.echo(printable(f"{change.rule.id}, a shipped rule: {change.example!r} gets another answer now\n    {answer}"))
 
 
 def _print_failure(failure: Failure) -> None:

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from services.classifier.own_rules import LOOK_EVERY_S, ReloadingSandbox, read_own_rules
+from services.classifier.proving import changed_examples
+from services.classifier.rule import BadRule
+from services.classifier.rulebook import own_rulebook, with_deployment
 from shared.errors import ConfigurationError
 from tests.accuracy.replies import REPORT
 
@@ -88,3 +91,32 @@ def test_a_service_does_not_start_with_bad_rules(tmp_path: Path) -> None:
 def test_a_folder_that_is_away_is_told() -> None:
     with pytest.raises(ConfigurationError, match="MAILROOM_RULES_DIR"):
         read_own_rules("/nowhere/at/all")
+
+
+def test_a_mounted_folder_of_links_is_read_once(tmp_path: Path) -> None:
+    """As Kubernetes mounts a ConfigMap: file -> ..data/file, ..data -> ..<time>."""
+    (tmp_path / "..2026").mkdir()
+    (tmp_path / "..2026/own.toml").write_text(RULE.format(reason="suspend"))
+    (tmp_path / "..data").symlink_to("..2026")
+    (tmp_path / "own.toml").symlink_to("..data/own.toml")
+    assert list(read_own_rules(str(tmp_path))) == ["own.toml"]
+
+
+def test_words_of_its_own_are_refused_and_not_ignored(tmp_path: Path) -> None:
+    (tmp_path / "words.toml").write_text("[words]\n")
+    with pytest.raises(ConfigurationError, match="only the shipped rules"):
+        read_own_rules(str(tmp_path))
+
+
+def test_two_rules_of_one_name_are_refused_with_both_lines() -> None:
+    with pytest.raises(BadRule, match=r"^b\.toml:2: rule 'parked': a\.toml:1 has a rule"):
+        with_deployment({"a.toml": RULE.format(reason="suspend"), "b.toml": "\n" + RULE.format(reason="suspend")})
+
+
+def test_a_shipped_example_that_becomes_hard_by_a_verdict_alone_is_told() -> None:
+    shipped = own_rulebook()
+    rule = next(rule for rule in shipped.rules if rule.reason == "mailbox-full" and not rule.is_scoped)
+    everything = RULE.format(reason="mailbox-full") + 'patterns = ["."]\npriority = 199\nverdict = "hard"\n'
+    changed = changed_examples(shipped, with_deployment({"own.toml": everything}))
+    assert rule.examples[0] in [change.example for change in changed]
+    assert list(changed_examples(shipped, with_deployment({"own.toml": RULE.format(reason="suspend")}))) == []

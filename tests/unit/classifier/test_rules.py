@@ -52,6 +52,12 @@ GOOD = 'id = "a"\nreason = "expired"\nexamples = ["x"]\nserver = "y"\nphrases = 
         ("# mine\n\n[[rule]]\n" + GOOD.replace("expired", "expird"), "my.toml:3: rule 'a'"),
         ("[[rule]]\n" + GOOD + 'colour = "red"\n', "unknown key 'colour'"),
         ("[[rule]]\n" + GOOD + 'priority = "high"\n', "priority"),
+        ("[[rule]]\n" + GOOD + "patterns = ['a*']\n", "matches the empty text"),
+        ("[[rule]]\n" + GOOD + 'remote = ["MX.example.com"]\n', "no domain in lower case"),
+        ("[[rule]]\n" + GOOD.replace('"a"', '"' + "a" * 65 + '"'), "an id is"),
+        ("rule = [1]\n", "[[rule]] tables only"),
+        ("\n[[rule]]\nid = \n", "my.toml:3: not TOML"),
+        ("x = " + "[" * 100_000, "not TOML"),
         ("[[rule]]\n" + GOOD + 'verdict = "gone"\n', "verdict"),
     ],
 )
@@ -71,7 +77,7 @@ def test_every_bad_rule_of_every_file_is_told() -> None:
     bad = "[[rule]]\n" + GOOD.replace("expired", "expird")
     with pytest.raises(BadRule) as refusal:
         parse_all({"a.toml": bad + bad, "b.toml": "[[rule", "c.toml": "[[rule]]\n" + GOOD})
-    assert [cause[:8] for cause in refusal.value.causes] == ["a.toml:1", "a.toml:7", "b.toml: "]
+    assert [cause[:8] for cause in refusal.value.causes] == ["a.toml:1", "a.toml:7", "b.toml:1"]
 
 
 OWN = """[[rule]]
