@@ -104,9 +104,12 @@ def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
     )
     speaks_of_nobody = anatomy.returned is None and "reply" not in in_notice and "@" not in notice
     # The owner of the mailbox is told about it, or a person wrote, who has a return path.
-    if speaks_of_nobody and ("own" in in_notice or not (is_nobody or _SENDER.look(_local_part(sender)))):
+    is_owner_told = "own" in in_notice and anatomy.returned is None and (speaks_of_nobody or not is_nobody)
+    if is_owner_told or (speaks_of_nobody and not (is_nobody or _SENDER.look(_local_part(sender)))):
         return Recognition(Kind.NOT_BOUNCE, ("it names no address, quotes no server and returns nothing",))
     is_mute = not notice.strip() and score >= 5  # the subject and the sender are all there is
+    if score == 3 and is_from_daemon and is_nobody and "@" in notice and _names_a_reason(notice, rulebook):
+        return Recognition(Kind.BOUNCE, (*signs, "a reason that a rule knows"))
     if (
         score >= 4
         and (is_machine or anatomy.returned is not None)

@@ -42,7 +42,7 @@ LABEL: Final = re.compile(
 # In running text an address counts when a word like these stands at most 80 characters before it.
 _LEAD: Final = re.compile(
     r"deliver|sent|send|fail|reach|message|mail|recipient|address|nachricht|bericht|mensa[jg]e|messaggio|wiadomo|сообщен"
-    r"|письм|\bto\b|\bfor\b|user|account|mailbox|because",
+    r"|письм|\b(?:to|for|an|f(?:ü|ue)r|pour|para|naar|bij|voor|till?|na|do)\b|user|account|mailbox|because",
     re.IGNORECASE,
 )
 LEAD_LIMIT: Final = 90

@@ -1,16 +1,18 @@
 """`python -m tests.accuracy [FOLDER...]`: how right the classifier is on labelled mails, with every difference in words."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.accuracy.replies import REPLIES, score_replies
 from tests.accuracy.scoring import score_folder
 
-WRITTEN = Path(__file__).parent / "written"
+HERE = Path(__file__).parent
+OWN = (HERE / "written", HERE / "second")
 
 
 def main() -> None:
-    folders = [Path(name) for name in sys.argv[1:]] or [WRITTEN]
+    folders: Sequence[Path] = [Path(name) for name in sys.argv[1:]] or OWN
     for folder in folders:
         score = score_folder(folder)
         print(*score.wrong, sep="\n")
