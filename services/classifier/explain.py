@@ -33,7 +33,7 @@ def explain(raw: bytes, rulebook: Rulebook | None = None) -> list[Section]:
                 [f"{finding.recipient}: {finding.action or finding.status}" for finding in examination.delivered],
             )
         )
-    for number, (conclusion, outcome) in enumerate(zip(examination.conclusions, judgement.outcomes, strict=True), 1):
+    for number, (conclusion, outcome) in enumerate(zip(examination.conclusions, judgement.outcomes, strict=False), 1):
         sections.append((f"recipient {number}", _recipient_lines(conclusion, outcome, rulebook)))
     if not examination.conclusions:
         sections += [

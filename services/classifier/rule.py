@@ -25,7 +25,9 @@ from shared.errors import ConfigurationError
 
 WORDS_FILE: Final = "words.toml"
 
-_ADDRESS: Final = re.compile(r"<?[^\s<>()\[\]\"';:,@]{1,64}@[a-z0-9_-]{1,63}(?:\.[a-z0-9_-]{1,63}){0,10}>?")
+_ADDRESS: Final = re.compile(
+    r"<?[^\s<>()\[\]\"';:,@]{1,64}@[^\s<>()\[\]\"';:,@.]{1,63}(?:\.[^\s<>()\[\]\"';:,@.]{1,63}){0,10}>?"
+)
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _DOMAIN: Final = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _TOML_PLACE: Final = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)")
@@ -193,12 +195,20 @@ def _compilable(pattern: str, place: str) -> str:
 
     filled = _WORD.sub(fill, pattern)
     try:
-        matches_nothing = re2.compile(filled).search("") is not None
+        matches_nothing = re2.compile(filled, _quiet()).search("") is not None
     except re2.error as exc:
-        raise BadRule(f"{place}: the pattern {pattern!r} is not RE2: {exc}") from exc
+        cause = exc.args[0].decode() if exc.args and isinstance(exc.args[0], bytes) else exc
+        raise BadRule(f"{place}: the pattern {pattern!r} is not RE2, which has no look-around: {cause}") from exc
     if matches_nothing:
         raise BadRule(f"{place}: the pattern {pattern!r} matches the empty text, and so every reply")
     return filled
+
+
+def _quiet() -> re2.Options:
+    """RE2 that tells its errors to us alone."""
+    options = re2.Options()
+    options.log_errors = False
+    return options
 
 
 def _strings(value: object, key: str, place: str) -> tuple[str, ...]:

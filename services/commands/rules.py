@@ -126,11 +126,11 @@ def try_reply(reply: Sequence[str], remote: str, reporting: str) -> None:
     """Say which rule decides a reply, and which others match it."""
     with refusals():
         rulebook = _rulebook(None)
-    folded = fold(" ".join(reply))
+    folded = fold(" ".join(reply).encode("utf-8", "replace").decode())
     best = rulebook.best(folded, remote.lower(), reporting.lower())
     click.echo(f"read as   {printable(folded)}")
     if best is None:
-        click.echo("no rule decides it: the codes alone will")
+        click.echo("no rule decides it: a plain code such as 5.1.1 will, or it stays unidentified")
     for match in rulebook.every(folded):
         rule = match.rule
         sign = "decides  " if best is not None and rule.id == best.rule.id else "matches  "

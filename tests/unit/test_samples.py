@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from services.classifier.explain import explain
 from services.classifier.judge import judge
 from services.fetcher.mailbox_files import read_path
 
@@ -26,6 +27,14 @@ _EXAMPLE_DOMAIN = re.compile(rb"(?:.*\.)?(?:example(?:\.(?:com|net|org))?|test)"
 _IP = re.compile(rb"\[(\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3})\]")
 _EXAMPLE_IP = re.compile(rb"(?:192\.0\.2|198\.51\.100|203\.0\.113)\.\d+|127\.0\.0\.1")
 _JAPANESE = re.compile(rb"\x1b\$B.*?\x1b\(B")  # ISO-2022-JP, where an @ is half a character
+
+
+@pytest.mark.parametrize("file", list(MAILS))
+def test_every_sample_is_explained_to_its_end(file: str) -> None:
+    sections = dict(explain(MAILS[file]))
+    assert list(sections)[-1] == "result"
+    recipients = [name for name in sections if name.startswith("recipient")]
+    assert len(recipients) == len(judge(MAILS[file]).outcomes)
 
 
 @pytest.mark.parametrize("file", list(ROWS))

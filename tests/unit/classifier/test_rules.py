@@ -123,3 +123,4 @@ def test_words_in_braces_stand_for_any_of_their_list() -> None:
 
 def test_addresses_are_nobodys_diagnosis() -> None:
     assert fold("550  <Mailbox.Full@spam.example.com>\n User UNKNOWN") == "550 @ user unknown"
+    assert fold("550 <jürgen@bücher.example> and 用户@例子.广告: unknown") == "550 @ and @: unknown"
