@@ -71,6 +71,8 @@ def diagnose(finding: Finding, anatomy: Anatomy, matcher: Matcher) -> Diagnosis:
         folded = matcher.fold(text)
         first = first or folded
         match = matcher.best(folded, finding.remote_mta, diagnostic if has_reply else section)
+        if matcher.is_exhausted:  # words that nobody read may say anything: no code makes a hard of them
+            return Diagnosis("on-hold", "not-read", folded[:200], status, reply_code)
         if match is not None and number >= 2 and plain_status and REASONS[match.rule.reason].fault == Fault.CONTENT:
             continue  # a company's disclaimer below the notice speaks of viruses and offensive content
         if match is not None and match.rule.priority > WEAK_PRIORITY:

@@ -11,7 +11,7 @@ from services.classifier.text import RECIPIENTS_LIMIT, any_address, read_notice
 
 def extract(anatomy: Anatomy, reports: list[Report]) -> list[Finding]:
     """From reports, a dialect, a header that lists them, the notice, or the returned message."""
-    findings = _merge([finding for report in reports for finding in report.findings])
+    findings = _merge([finding for report in reports for finding in report.findings][:RECIPIENTS_LIMIT])
     named = [finding for finding in findings if finding.recipient]
     if named:
         if len(named) > 1:

@@ -82,7 +82,7 @@ def examine(raw: bytes, rulebook: Rulebook | None = None) -> Examination:
     examination = Examination(
         mail, anatomy, recognition, Judgement(kind, message_verdict(kind, set()), None, campaign, ()), send, delivered
     )
-    failures = [finding for finding in findings if finding not in delivered] if delivered else findings
+    failures = [finding for finding in findings if not _is_delivered(finding)]
     if findings and not failures:
         kind = Kind.NOT_BOUNCE
         examination.judgement = Judgement(kind, message_verdict(kind, set()), reporting_mta or None, campaign, ())

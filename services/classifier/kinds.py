@@ -31,10 +31,10 @@ class Recognition:
     signs: tuple[str, ...]
 
 
-def _names_a_reason(notice: str, rulebook: Rulebook) -> bool:
+def _names_a_reason(notice: str, rulebook: Rulebook, besides: str = "") -> bool:
     """Whether a rule knows what the notice says; asked only where the other signs leave it open."""
     match = rulebook.best(fold(notice[:2048]))
-    return match is not None and match.rule.priority > WEAK_PRIORITY
+    return match is not None and match.rule.priority > WEAK_PRIORITY and match.rule.reason != besides
 
 
 def _is_challenge(text: str) -> bool:
@@ -108,7 +108,13 @@ def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
     if is_owner_told or (speaks_of_nobody and not (is_nobody or _SENDER.look(_local_part(sender)))):
         return Recognition(Kind.NOT_BOUNCE, ("it names no address, quotes no server and returns nothing",))
     is_mute = not notice.strip() and score >= 5  # the subject and the sender are all there is
-    if score == 3 and is_from_daemon and is_nobody and "@" in notice and _names_a_reason(notice, rulebook):
+    if (
+        score == 3
+        and is_from_daemon
+        and is_nobody
+        and "@" in notice
+        and _names_a_reason(notice, rulebook, besides="has-moved")
+    ):
         return Recognition(Kind.BOUNCE, (*signs, "a reason that a rule knows"))
     if (
         score >= 4
@@ -134,8 +140,8 @@ def _is_null_return_path(anatomy: Anatomy) -> bool:
 def _is_automatic(anatomy: Anatomy, in_subject: dict[str, str]) -> str:
     """RFC 3834 and its older kin; the sign found, or ''."""
     head = anatomy.head
-    if head.first("auto-submitted").lower().startswith("auto-replied"):
-        return "Auto-Submitted: auto-replied (RFC 3834)"
+    if (submitted := head.first("auto-submitted").lower()).startswith(("auto-replied", "auto-generated")):
+        return f"Auto-Submitted: {submitted[:40]} (RFC 3834)"
     for name in ("x-autoreply", "x-autorespond", "x-auto-reply", "x-mail-autoreply"):
         if name in head:
             return name

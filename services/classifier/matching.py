@@ -10,7 +10,7 @@ from services.classifier.rule import fold
 from services.classifier.rulebook import Match, Rulebook
 
 SCAN_LIMIT: Final = 4_096
-BUDGET: Final = 12_288
+BUDGET: Final = 24_576
 """Characters of distinct folded text that are matched for one message."""
 
 
@@ -24,6 +24,8 @@ class Matcher:
         self._asked: Final[dict[tuple[str, str], Match | None]] = {}
         self._folded: Final[dict[str, str]] = {}
         self._left = BUDGET
+        self.is_exhausted = False
+        """Whether the last text asked about was left unread."""
 
     def fold(self, text: str) -> str:
         """The first 4 KB of a text as rules see it."""
@@ -35,12 +37,14 @@ class Matcher:
     def best(self, folded: str, remote: str, spoken: str) -> Match | None:
         """The rule that decides a folded text; None where none does, or the budget is used up."""
         key = (folded, remote)
+        self.is_exhausted = False
         if key not in self._asked:
             self._left -= len(folded)
             if self._left < 0:
                 note = f"words after the first {BUDGET // 1024} KB of diagnostics were not matched"
                 if note not in self._cuts:
                     self._cuts.append(note)
+                self.is_exhausted = True
                 return None
             self._asked[key] = self._rulebook.best(folded, remote, self._reporting_host, spoken)
         return self._asked[key]

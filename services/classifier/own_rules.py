@@ -49,6 +49,7 @@ class ReloadingSandbox:
         """Raises ConfigurationError when the folder's rules cannot be used."""
         self._folder: Final = folder
         self._clock: Final = clock
+        self._seen: tuple[tuple[str, int, int], ...] = ()
         self._seen = self._fingerprint()
         self._sandbox: Final = Sandbox(read_own_rules(folder))
         self._looked_at = clock()
@@ -78,7 +79,11 @@ class ReloadingSandbox:
         if not self._folder:
             return ()
         found = []
-        for path in sorted(Path(self._folder).rglob("*.toml")):
+        try:
+            paths = sorted(Path(self._folder).rglob("*.toml"))
+        except OSError:
+            return self._seen  # a folder in it went away while it was listed; the next look tells
+        for path in paths:
             try:
                 status = path.stat()
             except OSError:

@@ -83,7 +83,10 @@ class _Set(Generic[Owner]):
         self._owners: Final = [owner for _, owner in pieces]
         for pattern, _ in pieces:
             self._set.Add(pattern)
-        self._set.Compile()
+        try:
+            self._set.Compile()
+        except re2.error as exc:
+            raise BadRule(f"the rules are too many, or too large, to be matched together: {exc}") from exc
 
     def find(self, text: str) -> list[Owner]:
         """The owners of the patterns that the text holds."""
@@ -104,6 +107,8 @@ class Rulebook:
             _Together(_Entry(rule, text), sum(bits[name] for name in set(names_of(text))))
             for rule, text in combinations
         ]
+        self._undisputed: Final = max([VETO_LIMIT, *(rule.priority + 1 for rule, _ in combinations)])
+        """Rules from here on need not ask for combinations: none outranks them, and none vetoes them."""
         words = [(piece, bit) for name, bit in bits.items() for piece in own_words()[name]]
         self._words: Final = _Set(words)
         pieces: list[tuple[str, _Entry | int]] = [*words]
@@ -123,7 +128,7 @@ class Rulebook:
         looked for in `spoken`, the text before it was folded.
         """
         found = self._find(text)
-        if any(entry.rule.veto for entry, _ in found):
+        if any(entry.rule.veto and entry.rule.speaks_of(remote, reporting) for entry, _ in found):
             found = [(entry, clause) for entry, clause in found if not entry.is_vetoed]
         best: _Entry | None = None
         words = ""
@@ -154,8 +159,7 @@ class Rulebook:
                     names |= entry
                 else:
                     found.append((entry, ""))
-        # What nobody can veto is above all combinations of words.
-        is_decided = any(entry.rule.priority >= VETO_LIMIT and not entry.is_scoped for entry, _ in found)
+        is_decided = any(entry.rule.priority >= self._undisputed and not entry.is_scoped for entry, _ in found)
         if names & (names - 1) and not is_decided:
             possible = [each for each in self._combinations if each.names & names == each.names]
             if possible:

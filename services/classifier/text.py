@@ -46,6 +46,8 @@ _LEAD: Final = re.compile(
     re.IGNORECASE,
 )
 LEAD_LIMIT: Final = 90
+# … unless it is somebody to ask.
+_ASK: Final = re.compile(r"\b(?:help|contact|questions?|support|write to|forward|ask|call|please)\b", re.IGNORECASE)
 COMMAND: Final = re.compile(rf".{{0,40}}?\b(?:rcpt to|rcpt)\s{{0,2}}:\s{{0,2}}<?({_A})>?(.*)", re.IGNORECASE)
 _EXPANDED: Final = re.compile(
     rf"(?:expanded from|generated from|forwarded from"
@@ -143,6 +145,8 @@ def _find_in_sentence(line: str, is_first: bool) -> Iterable[str]:
     for found in ADDRESS.finditer(line):
         start = found.start()
         if start and line[start - 1] in " <[('\":" and _LEAD.search(line, max(end, start - LEAD_LIMIT), start):
+            if _ASK.search(line, max(end, start - LEAD_LIMIT), start):
+                return
             yield found.group(0)
             return
         end = found.end()
@@ -196,6 +200,8 @@ def _assign_sections(lines: list[str], findings: list[Finding]) -> None:
         _mend_expansion(lines, findings[0])
         findings[0].section = "\n".join(lines)[: SECTION_LIMIT * 2]
         return
+    if _assign_paragraphs(lines, findings):
+        return
     by_address = {finding.recipient: finding for finding in findings}
     by_address.update({finding.final_recipient: finding for finding in findings if finding.final_recipient})
     current: Finding | None = None
@@ -218,6 +224,22 @@ def _assign_sections(lines: list[str], findings: list[Finding]) -> None:
     for finding in findings:
         finding.section = "\n".join(sections[id(finding)])[:SECTION_LIMIT]
         finding.shared = shared
+
+
+def _assign_paragraphs(lines: list[str], findings: list[Finding]) -> bool:
+    """Where each recipient ends a paragraph of its own, what stands above it there is said of it."""
+    paragraphs: dict[str, str] = {}
+    for paragraph in re.split(r"\n[ \t]*\n", "\n".join(lines)):
+        rows = paragraph.strip("\n").split("\n")
+        named = [clean_address(found.group(0)) for row in rows for found in ADDRESS.finditer(row)]
+        known = [finding for finding in findings if {finding.recipient, finding.final_recipient} & set(named)]
+        if len(known) == 1 and len(rows) > 1 and "@" in rows[-1] and not any("@" in row for row in rows[:-1]):
+            paragraphs[known[0].recipient] = paragraph
+    if len(paragraphs) != len(findings):
+        return False
+    for finding in findings:
+        finding.section = paragraphs[finding.recipient][:SECTION_LIMIT]
+    return True
 
 
 def _mend_expansion(lines: list[str], finding: Finding) -> None:

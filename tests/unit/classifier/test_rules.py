@@ -124,3 +124,31 @@ def test_words_in_braces_stand_for_any_of_their_list() -> None:
 def test_addresses_are_nobodys_diagnosis() -> None:
     assert fold("550  <Mailbox.Full@spam.example.com>\n User UNKNOWN") == "550 @ user unknown"
     assert fold("550 <jürgen@bücher.example> and 用户@例子.广告: unknown") == "550 @ and @: unknown"
+
+
+VETO = """[[rule]]
+id = "ours-alone"
+reason = "policy-violation"
+server = "ours"
+priority = 30
+veto = true
+remote = ["only-here.example"]
+phrases = ["no such user"]
+examples = ["550 no such user"]
+"""
+
+
+def test_a_veto_of_one_host_silences_nobody_elsewhere() -> None:
+    book = with_deployment({"own.toml": VETO})
+    there, elsewhere = (book.best("550 no such user", host) for host in ("mx.only-here.example", "mx.example.com"))
+    assert there is not None
+    assert elsewhere is not None
+    assert (there.rule.id, elsewhere.rule.id) == ("ours-alone", "unknown-user")
+
+
+def test_words_together_can_outrank_what_nobody_vetoes() -> None:
+    own = OWN.format(id="ours").replace('phrases = ["user unknown"]', 'together = ["recipient + unknown"]')
+    book = with_deployment({"own.toml": own.replace("priority = 50", "priority = 99")})
+    match = book.best("550 mailbox unknown: nxdomain")
+    assert match is not None
+    assert match.rule.id == "ours"
