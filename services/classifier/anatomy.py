@@ -62,24 +62,28 @@ class Anatomy:
     @property
     def notice(self) -> str:
         """At most 64 KB of what is written for people."""
-        if self._notice is None:
-            text = "\n".join(part.text for part in self._texts if part.text.strip())
-            if not text.strip() and self._pages:
-                text = "\n".join(strip_html(page.text) for page in self._pages)
-            self._notice, quoted = split_returned(text[:TEXT_LIMIT])
-            returned = _read_returned(quoted) if quoted else None
-            if returned is not None and _is_daemon(returned) and _is_daemon(self.head):
-                self._notice = text[:TEXT_LIMIT]  # one server passes on what another wrote
-            elif self._returned is None:
-                self._returned = returned
-        return self._notice
+        return self._read_notice() if self._notice is None else self._notice
 
     @property
     def returned(self) -> Headers | None:
         """The header of the message that came back, from a part of its own or from the end of the notice."""
         if self._returned is None and self._notice is None:
-            assert self.notice is not None  # reading it finds what it quotes
+            self._read_notice()
         return self._returned
+
+    def _read_notice(self) -> str:
+        """Put the texts together, and take from them the message that they return."""
+        text = "\n".join(part.text for part in self._texts if part.text.strip())
+        if not text.strip() and self._pages:
+            text = "\n".join(strip_html(page.text) for page in self._pages)
+        text = text[:TEXT_LIMIT]
+        self._notice, quoted = split_returned(text)
+        returned = _read_returned(quoted) if quoted else None
+        if returned is not None and _is_daemon(returned) and _is_daemon(self.head):
+            self._notice = text  # one server passes on what another wrote
+        elif self._returned is None:
+            self._returned = returned
+        return self._notice
 
     def _collect(self, part: Part) -> None:
         kind = part.content_type
