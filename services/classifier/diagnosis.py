@@ -94,7 +94,7 @@ def diagnose(finding: Finding, anatomy: Anatomy, matcher: Matcher) -> Diagnosis:
 
 @lru_cache(maxsize=_NOTICES)
 def find_stage(text: str) -> str:
-    """The SMTP command that was answered: 'mail', 'data' or '' (RCPT, or nobody says)."""
+    """The SMTP command that was answered: 'mail' (or HELO), 'rcpt', 'data', or '' where nobody says."""
     found = _STAGES.look(text[:STAGE_LIMIT].lower())
     if "mail_stage" in found:
         return "mail"

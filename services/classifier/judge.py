@@ -78,11 +78,13 @@ def examine(raw: bytes, rulebook: Rulebook | None = None) -> Examination:
         return Examination(mail, anatomy, recognition, _judge_complaint(anatomy, send, campaign), send)
 
     findings = extract(anatomy, reports)
-    delivered = [finding for finding in findings if _is_delivered(finding)]
+    delivered: list[Finding] = []
+    failures: list[Finding] = []
+    for finding in findings:
+        (delivered if _is_delivered(finding) else failures).append(finding)
     examination = Examination(
         mail, anatomy, recognition, Judgement(kind, message_verdict(kind, set()), None, campaign, ()), send, delivered
     )
-    failures = [finding for finding in findings if not _is_delivered(finding)]
     if findings and not failures:
         kind = Kind.NOT_BOUNCE
         examination.judgement = Judgement(kind, message_verdict(kind, set()), reporting_mta or None, campaign, ())

@@ -20,7 +20,7 @@ CLAUSES_LIMIT: Final = 64
 WEAK_PRIORITY: Final = 25
 """Rules up to here decide only where no code does."""
 VETO_LIMIT: Final = 80
-"""Hard rules below this are silent where a veto matches: a false hard silences a good address."""
+"""Hard rules below this are silent where a veto of these hosts matches: a false hard silences a good address."""
 
 _GAP: Final = re.compile(r"\[\^[^\]]*\](?:\*|\+|\{)|\.\*")
 _SYNTAX: Final = re.compile(r"[\[(*+?|^$]|\\[bdws]")
