@@ -65,9 +65,11 @@ def _measure_rates(mails: MailSet) -> list[Row]:
     rates = race(
         {"floor": parse_with_standard_library, "ours": judge_here, "peer": ask_flufl}, ROUNDS, before_each=forget
     )
+    met = race({"ours": judge_here}, ROUNDS)
     peer = f"flufl.bounce {version('flufl.bounce')}"
     rows = [
         Row("judge, in this process", rates["ours"], "messages/s", rates["floor"], RATE_GOAL, Bound.LEAST_VALUE),
+        Row("judge, replies it has met before", met["ours"], "messages/s", rates["floor"]),
         Row(peer, rates["peer"], "messages/s", rates["floor"]),
         Row("judge in times of flufl.bounce", round(rates["ours"] / rates["peer"], 2), "×", goal=PEER_GOAL),
         Row(f"mails on which {peer} raises", len(raised), "mails"),

@@ -3,6 +3,8 @@
 import gc
 import sys
 
+from services.classifier.rulebook import own_rulebook
+
 CLASSIFIER = "services.classifier"
 
 
@@ -13,4 +15,5 @@ def forget() -> None:
             for value in vars(module).values():
                 if hasattr(value, "cache_parameters") and (value.cache_parameters()["maxsize"] or 1) > 1:
                     value.cache_clear()
+    own_rulebook().forget()
     gc.collect()

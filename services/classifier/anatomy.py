@@ -28,6 +28,7 @@ RETURNED_TYPES: Final = frozenset(
     }
 )
 # A bare "Final-Recipient" in a text: Amazon WorkMail, SMTP32 and forwarded reports carry the fields in a text part.
+_INDENTS: Final = " \t>|"
 _QUOTE_MARKS: Final = re.compile(r"^>[> ]{0,7}", re.MULTILINE)
 _FIELDS_IN_TEXT: Final = re.compile(
     r"^[ >]{0,4}(?:Final-Recipient|Original-Recipient)[ \t]?:", re.IGNORECASE | re.MULTILINE
@@ -45,7 +46,7 @@ class Anatomy:
     def __init__(self, root: Part) -> None:
         self.head: Final = root.headers
         self.content_type: Final = root.content_type
-        self.report_type: Final = root.parameters.get("report-type", "").lower()
+        self.report_type: Final = root.headers.parameters.get("report-type", "").lower()
         self.reports: list[str] = []
         self.feedback = ""
         self.disposition = ""
@@ -111,7 +112,11 @@ class Anatomy:
             self._returned = _read_returned(part.text)
             return
         inner = part.parts[0]
-        if not self.reports and "delivery-status" in inner.parameters.get("report-type", "") and _is_daemon(self.head):
+        if (
+            not self.reports
+            and "delivery-status" in inner.headers.parameters.get("report-type", "")
+            and _is_daemon(self.head)
+        ):
             self._collect(inner)  # InterScan and TrendMicro gateways wrap the report of the server behind them
         else:
             self._returned = inner.headers
@@ -129,7 +134,9 @@ def _is_daemon(head: Headers) -> bool:
 
 def _read_returned(text: str) -> Headers | None:
     """The header of a message quoted in a text, with or without an indent."""
-    lines = text.lstrip("\n").partition("\n\n")[0].split("\n")
-    indent = min((len(line) - len(line.lstrip(" \t>|")) for line in lines[:3] if line.strip()), default=0)
-    headers = Headers("\n".join(line[indent:] for line in lines) if indent else "\n".join(lines))
-    return headers or None
+    head = text.lstrip("\n").partition("\n\n")[0]
+    if head[:1] in _INDENTS:
+        lines = head.split("\n")
+        indent = min((len(line) - len(line.lstrip(_INDENTS)) for line in lines[:3] if line.strip()), default=0)
+        head = "\n".join(line[indent:] for line in lines)
+    return Headers(head) or None

@@ -1,16 +1,20 @@
 """Header fields of one entity, kept as text and looked up without regard to case (RFC 5322 §2.2)."""
 
 import re
+from functools import lru_cache
 from typing import Final
 
 from services.classifier.transfer import decode_text, decode_words
 
 HEADER_LIMIT: Final = 16 * 1024
 HEADERS_LIMIT: Final = 1_000
+KNOWN_LIMIT_BYTES: Final = 200
 
 _FOLD: Final = re.compile(r"\n[ \t]+")
+# Exchange gateways write `Name : value`.
+_FIELD: Final = re.compile(r"^([!-9;-~]{1,76})[ \t]{0,8}:(.*(?:\n[ \t].*)*)", re.MULTILINE)
+_USUAL_SPELLING: Final = re.compile(r"\nContent-Type:(.*(?:\n[ \t].*)*)")
 _FIELD_START: Final = re.compile(rb"\n(?=[^ \t\n])")
-_SPACED_COLON: Final = re.compile(r"\n([!-9;-~]{1,76})[ \t]{1,8}:")
 _USUAL_TYPES: Final = frozenset(
     {"text/plain", "text/html", "multipart/report", "multipart/mixed", "multipart/alternative", "message/rfc822",
      "message/delivery-status", "text/rfc822-headers"}
@@ -19,35 +23,53 @@ _TYPE: Final = re.compile(r"\s*([a-z0-9!#$&^_.+*-]{1,64})\s*/\s*([a-z0-9!#$&^_.+
 
 
 class Headers:
-    """A header block, searched when somebody asks: most of a bounce's headers are never looked at."""
+    """The fields of a header block by their names in lower case; lines that are no fields are passed over.
 
-    __slots__ = ("_lowered", "_text")
+    Read when somebody asks: of most parts only Content-Type is.
+    """
+
+    __slots__ = ("_fields", "_parameters", "_text")
 
     def __init__(self, text: str) -> None:
-        self._text = "\n" + text
-        lowered = self._text.lower()
-        # Exchange gateways write `Name : value`; a character whose lower case is longer would shift the offsets.
-        if " :" in lowered or "\t:" in lowered or len(lowered) != len(self._text):
-            self._text = _SPACED_COLON.sub(r"\n\1:", self._text)
-            lowered = self._text.lower()
-            if len(lowered) != len(self._text):
-                self._text = self._text.encode("ascii", "replace").decode("ascii")
-                lowered = self._text.lower()
-        self._lowered = lowered
+        self._text: Final = text
+        self._fields: dict[str, list[str]] | None = None
+        self._parameters: dict[str, str] | None = None
+
+    @property
+    def _values(self) -> dict[str, list[str]]:
+        if self._fields is None:
+            self._fields = {}
+            for name, value in _FIELD.findall(self._text):
+                self._fields.setdefault(name.lower(), []).append(value)
+        return self._fields
+
+    @property
+    def content_type(self) -> str:
+        """The media type in lower case, or ''."""
+        return media_type(self._type_value)
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """Of Content-Type, names in lower case."""
+        if self._parameters is None:
+            value = self._type_value
+            self._parameters = parse_parameters(value) if "=" in value else {}
+        return self._parameters
+
+    @property
+    def _type_value(self) -> str:
+        if self._fields is None and (found := _USUAL_SPELLING.search(self._text)):
+            return _unfold(found.group(1))
+        return self.first("content-type")
 
     def first(self, name: str) -> str:
         """The first value, unfolded, otherwise as it stands in the message; '' when there is none."""
-        start = self._lowered.find(f"\n{name}:")
-        return self._value(start + len(name) + 2) if start >= 0 else ""
+        values = self._values.get(name)
+        return _unfold(values[0]) if values else ""
 
     def all(self, name: str) -> list[str]:
         """Every value, at most 1,000."""
-        values: list[str] = []
-        start = self._lowered.find(f"\n{name}:")
-        while start >= 0 and len(values) < HEADERS_LIMIT:
-            values.append(self._value(start + len(name) + 2))
-            start = self._lowered.find(f"\n{name}:", start + 1)
-        return values
+        return [_unfold(value) for value in self._values.get(name, ())[:HEADERS_LIMIT]]
 
     def decoded(self, name: str) -> str:
         """The first value with its encoded words (RFC 2047) decoded, or ''."""
@@ -55,26 +77,27 @@ class Headers:
         return decode_words(value) if "=?" in value else value
 
     def __contains__(self, name: str) -> bool:
-        return f"\n{name}:" in self._lowered
+        return name in self._values
 
     def __bool__(self) -> bool:
-        return ":" in self._text
+        return bool(self._values)
 
-    def _value(self, start: int) -> str:
-        text = self._text
-        limit = start + HEADER_LIMIT
-        end = text.find("\n", start)
-        if start <= end <= limit and text[end + 1 : end + 2] not in (" ", "\t"):
-            return text[start:end].strip()
-        while 0 <= end < limit and text[end + 1 : end + 2] in (" ", "\t") and end + 1 < len(text):
-            end = text.find("\n", end + 1)
-        value = text[start : limit if end < 0 or end > limit else end]
-        return _FOLD.sub(" ", value).strip()
+
+def _unfold(value: str) -> str:
+    return _FOLD.sub(" ", value[:HEADER_LIMIT]).strip() if "\n" in value else value[:HEADER_LIMIT].strip()
 
 
 def read_headers(block: bytes) -> Headers:
-    """The fields of a header block with LF line ends; lines that are no fields are passed over."""
+    """The fields of a header block with LF line ends."""
+    return _read_known(block) if len(block) <= KNOWN_LIMIT_BYTES else _read(block)
+
+
+def _read(block: bytes) -> Headers:
     return Headers(block.decode("ascii") if block.isascii() else decode_text(block, ""))
+
+
+# The parts of reports have the same few lines again and again.
+_read_known: Final = lru_cache(maxsize=512)(_read)
 
 
 def has_long_header(block: bytes) -> bool:

@@ -20,7 +20,7 @@ from services.classifier.reports import read_report
 from services.classifier.returned import find_campaign
 from services.classifier.rulebook import Rulebook, own_rulebook
 from services.classifier.status import find_status
-from shared.contract.vocabulary import Kind, Verdict, message_verdict
+from shared.contract.vocabulary import Kind, MessageVerdict, Verdict, message_verdict
 
 DIAGNOSTIC_LIMIT_BYTES: Final = 2_048
 RECIPIENTS_LIMIT: Final = 1_000
@@ -77,33 +77,30 @@ def examine(raw: bytes, rulebook: Rulebook | None = None) -> Examination:
     if kind == Kind.FEEDBACK_REPORT:
         return Examination(mail, anatomy, recognition, _judge_complaint(anatomy, send, campaign), send)
 
-    findings = extract(anatomy, reports)
     delivered: list[Finding] = []
     failures: list[Finding] = []
-    for finding in findings:
+    for finding in extract(anatomy, reports):
         (delivered if _is_delivered(finding) else failures).append(finding)
-    examination = Examination(
-        mail, anatomy, recognition, Judgement(kind, message_verdict(kind, set()), None, campaign, ()), send, delivered
-    )
-    if findings and not failures:
-        kind = Kind.NOT_BOUNCE
-        examination.judgement = Judgement(kind, message_verdict(kind, set()), reporting_mta or None, campaign, ())
-        return examination
-    is_delay = not any(finding.action == "failed" for finding in failures) and bool(says_delay(anatomy.notice))
+    if delivered and not failures:
+        judgement = Judgement(Kind.NOT_BOUNCE, MessageVerdict.IGNORE, reporting_mta or None, campaign, ())
+        return Examination(mail, anatomy, recognition, judgement, send, delivered)
+    is_open = not any(finding.action == "failed" for finding in failures)
+    action_of_all = "delayed" if is_open and says_delay(anatomy.notice) else "failed"
     reporting_host = reporting_mta or clean_address(anatomy.head.first("from")).rpartition("@")[2]
     matcher = Matcher(rulebook, reporting_host, mail.cuts)
-    outcomes = []
+    conclusions: list[Conclusion] = []
+    outcomes: list[Outcome] = []
     for finding in failures[:RECIPIENTS_LIMIT]:
         diagnosis = diagnose(finding, anatomy, matcher)
-        action = finding.action if finding.action in _ACTIONS else ("delayed" if is_delay else "failed")
-        verdict, why = decide(diagnosis, action)
-        examination.conclusions.append(Conclusion(finding, diagnosis, verdict, why))
-        outcomes.append(_outcome(examination.conclusions[-1], action, anatomy, send, mail.cuts))
+        action = finding.action if finding.action in _ACTIONS else action_of_all
+        conclusion = Conclusion(finding, diagnosis, *decide(diagnosis, action))
+        conclusions.append(conclusion)
+        outcomes.append(_outcome(conclusion, action, anatomy, send, mail.cuts))
     if outcomes and all(outcome.action == "delayed" for outcome in outcomes):
         kind = Kind.DELAY_NOTICE
-    verdict_of_all = message_verdict(kind, {outcome.verdict for outcome in outcomes})
-    examination.judgement = Judgement(kind, verdict_of_all, reporting_mta or None, campaign, tuple(outcomes))
-    return examination
+    verdict = message_verdict(kind, {outcome.verdict for outcome in outcomes})
+    judgement = Judgement(kind, verdict, reporting_mta or None, campaign, tuple(outcomes))
+    return Examination(mail, anatomy, recognition, judgement, send, delivered, conclusions)
 
 
 def _is_delivered(finding: Finding) -> bool:

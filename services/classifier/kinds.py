@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from services.classifier.anatomy import Anatomy
@@ -61,7 +62,7 @@ def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
     head, notice = anatomy.head, anatomy.notice
     sender = head.decoded("from")[:300].lower()
     subject = head.decoded("subject")[:300].lower()
-    in_subject, in_notice = _SUBJECT.look(subject), _NOTICE.look(notice[:SCAN_LIMIT].lower())
+    in_subject, in_notice = _SUBJECT.look(subject), _look_at(notice)
     is_from_daemon = bool(_SENDER.look(sender))
     strong = in_notice.get("strong", "")
     signs: list[str] = []
@@ -150,7 +151,12 @@ def _is_automatic(anatomy: Anatomy, in_subject: dict[str, str]) -> str:
     return f"Subject: {in_subject['auto']}" if "auto" in in_subject else ""
 
 
+@lru_cache(maxsize=2)
+def _look_at(notice: str) -> dict[str, str]:
+    return _NOTICE.look(notice[:SCAN_LIMIT].lower())
+
+
 def says_delay(text: str) -> str:
     """The words of a notice that say delivery is still being tried, '' when there are none or it has ended."""
-    found = _NOTICE.look(text[:SCAN_LIMIT].lower())
+    found = _look_at(text)
     return found["delay"] if "delay" in found and "final" not in found else ""

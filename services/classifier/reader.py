@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from services.classifier.headers import HEADER_LIMIT, has_long_header, media_type, parse_parameters, read_headers
+from services.classifier.headers import HEADER_LIMIT, has_long_header, read_headers
 from services.classifier.transfer import decode_text, decode_transfer
 
 READ_LIMIT_BYTES: Final = 512 * 1024
@@ -39,11 +39,9 @@ class Part:
 
     __slots__ = (
         "_depth",
-        "_parameters",
         "_parts",
         "_reading",
         "_text",
-        "_type_value",
         "body",
         "content_type",
         "headers",
@@ -59,20 +57,11 @@ class Part:
             if has_long_header(head):
                 reading.note("a header was cut at 16 KB")
         self.headers: Final = read_headers(head)
-        self._type_value: Final = self.headers.first("content-type")
-        self.content_type: Final = media_type(self._type_value) or default_type
+        self.content_type: Final = self.headers.content_type or default_type
         self._reading: Final = reading
         self._depth: Final = depth
-        self._parameters: dict[str, str] | None = None
         self._parts: list[Part] | None = None
         self._text: str | None = None
-
-    @property
-    def parameters(self) -> dict[str, str]:
-        """Of Content-Type, names in lower case."""
-        if self._parameters is None:
-            self._parameters = parse_parameters(self._type_value) if "=" in self._type_value else {}
-        return self._parameters
 
     @property
     def text(self) -> str:
@@ -80,7 +69,7 @@ class Part:
         if self._text is None:
             encoding = self.headers.first("content-transfer-encoding").lower()
             decoded = decode_transfer(self.body[:TEXT_LIMIT_BYTES], encoding)
-            self._text = decode_text(decoded, self.parameters.get("charset", ""))
+            self._text = decode_text(decoded, self.headers.parameters.get("charset", ""))
         return self._text
 
     @property
@@ -101,7 +90,7 @@ class Part:
             return []
         if is_multipart:
             default = "message/rfc822" if kind == "multipart/digest" else "text/plain"
-            return self._split(self.parameters.get("boundary", ""), default)
+            return self._split(self.headers.parameters.get("boundary", ""), default)
         if kind in MESSAGE_TYPES:
             encoding = self.headers.first("content-transfer-encoding").lower()
             inner = decode_transfer(self.body, encoding) if encoding in ("base64", "quoted-printable") else self.body

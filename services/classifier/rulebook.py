@@ -17,6 +17,9 @@ from services.classifier.rule import WORDS_FILE, BadRule, Rule, names_of, own_wo
 MAX_SET_MEMORY_BYTES: Final = 64 * 1024 * 1024
 EVIDENCE_LIMIT: Final = 200
 CLAUSES_LIMIT: Final = 64
+KNOWN_LIMIT: Final = 2_048
+KNOWN_LIMIT_CHARACTERS: Final = 1_024
+"""Replies remembered by a rulebook, and how long one of them may be."""
 WEAK_PRIORITY: Final = 25
 """Rules up to here decide only where no code does."""
 VETO_LIMIT: Final = 80
@@ -120,6 +123,12 @@ class Rulebook:
         literals = [piece for piece in pieces if not _SYNTAX.search(piece[0])]
         others = [piece for piece in pieces if not _GAP.search(piece[0]) and _SYNTAX.search(piece[0])]
         self._sets: Final = tuple(_Set(group) for group in (literals, others, gaps) if group)
+        self._find_known: Final = lru_cache(maxsize=KNOWN_LIMIT)(self._find)
+        """Servers say the same to thousands."""
+
+    def forget(self) -> None:
+        """Empty the memory of replies, so that a measurement begins like the first mail."""
+        self._find_known.cache_clear()
 
     def best(self, text: str, remote: str = "", reporting: str = "", spoken: str = "") -> Match | None:
         """The rule that decides a text already folded; greatest priority, then the order of the reasons.
@@ -127,13 +136,15 @@ class Rulebook:
         `remote` and `reporting` are host names; where `remote` is not known, the first rule that asks for it has it
         looked for in `spoken`, the text before it was folded.
         """
-        found = self._find(text)
-        if any(entry.rule.veto and entry.rule.speaks_of(remote, reporting) for entry, _ in found):
-            found = [(entry, clause) for entry, clause in found if not entry.is_vetoed]
+        found = self._find_known(text) if len(text) <= KNOWN_LIMIT_CHARACTERS else self._find(text)
+        is_vetoed = False
+        for entry, _ in found:
+            if entry.rule.veto and entry.rule.speaks_of(remote, reporting):
+                is_vetoed = True
         best: _Entry | None = None
         words = ""
         for entry, clause in found:
-            if best is not None and entry.rank <= best.rank:
+            if (is_vetoed and entry.is_vetoed) or (best is not None and entry.rank <= best.rank):
                 continue
             if entry.is_scoped:
                 if not remote and spoken:
@@ -159,10 +170,10 @@ class Rulebook:
                     names |= entry
                 else:
                     found.append((entry, ""))
-        is_decided = any(entry.rule.priority >= self._undisputed and not entry.is_scoped for entry, _ in found)
-        if names & (names - 1) and not is_decided:
+        if names & (names - 1):
+            is_decided = any(entry.rule.priority >= self._undisputed and not entry.is_scoped for entry, _ in found)
             possible = [each for each in self._combinations if each.names & names == each.names]
-            if possible:
+            if possible and not is_decided:
                 found += self._find_together(text, possible)
         return found
 
