@@ -1,12 +1,48 @@
 """How the sandbox and its child talk: frames of four bytes of length and a payload."""
 
+import os
+import select
 import struct
-from typing import IO, Final
+import time
+from typing import IO, Final, Protocol
 
 _LENGTH: Final = struct.Struct(">I")
 
-Stream = IO[bytes]
-"""Buffered, or a bare pipe that may take or give less than it was asked for."""
+
+class Stream(Protocol):
+    """Buffered, or a bare pipe that may take or give less than it was asked for."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """Nothing at its end."""
+
+    def write(self, data: memoryview, /) -> int | None:
+        """How much was taken."""
+
+
+class TimedPipe:
+    """One end of a bare pipe; what waits for the other side beyond `deadline` raises TimeoutError."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        os.set_blocking(pipe.fileno(), False)
+        self._pipe: Final = pipe
+        self._poll: Final = select.poll()
+        self._poll.register(pipe, select.POLLIN if pipe.readable() else select.POLLOUT)
+        self.deadline = 0.0
+        """By the monotonic clock."""
+
+    def read(self, size: int, /) -> bytes | None:
+        """What is there of it; nothing at its end."""
+        self._wait()
+        return self._pipe.read(size)
+
+    def write(self, data: memoryview, /) -> int | None:
+        """How much was taken."""
+        self._wait()
+        return self._pipe.write(data)
+
+    def _wait(self) -> None:
+        if not self._poll.poll(max(0.0, self.deadline - time.monotonic()) * 1000):
+            raise TimeoutError
 
 
 def write_frame(stream: Stream, payload: bytes) -> None:
