@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -11,10 +10,12 @@ import orjson
 from rich.table import Table
 from rich.text import Text
 
+from services.classifier.explain import explain as explain_mail
 from services.classifier.own_rules import read_own_rules
 from services.classifier.ports import LethalMail
+from services.classifier.rulebook import Rulebook, with_deployment
 from services.classifier.sandbox import Sandbox
-from services.commands.terminal import configure_logs, output, printable, progress_bar, refusals, setting
+from services.commands.terminal import complain, configure_logs, output, printable, progress_bar, refusals, setting
 from services.fetcher.mailbox_files import Found
 from services.fetcher.sources import count_source, is_account_url, open_source
 from shared.errors import ConfigurationError
@@ -43,10 +44,15 @@ def classify(sources: Sequence[str], as_json: bool) -> None:
                     _add_rows(table, found.name, judgement)
     finally:
         sandbox.close()
-    if not as_json:
+    if not as_json and (table.row_count or not errors):
         output().print(table)
+    _end_with(errors)
+
+
+def _end_with(errors: Sequence[str]) -> None:
+    """Tell them; exit status 2 when there are any."""
     for error in errors:
-        click.echo(f"mailroom: {printable(error)}", err=True)
+        complain(error)
     if errors:
         sys.exit(2)
 
@@ -59,8 +65,7 @@ def _total(sources: Sequence[str]) -> int | None:
 def _judged(
     sources: Sequence[str], sandbox: Sandbox, errors: list[str], advance: Any
 ) -> Iterator[tuple[Found, dict[str, Any]]]:
-    if any(is_account_url(source) for source in sources):
-        raise ConfigurationError("classify reads files and folders; an account is read by `mailroom process`")
+    _require_files("classify", sources)
     stream = (found for source in sources for found in open_source(source))
     while batch := list(islice(stream, _BATCH)):
         errors += [found.error for found in batch if found.error]
@@ -72,6 +77,11 @@ def _judged(
             else:
                 yield found, judgement
         advance(len(batch))
+
+
+def _require_files(command: str, sources: Sequence[str]) -> None:
+    if any(is_account_url(source) for source in sources):
+        raise ConfigurationError(f"{command} reads files and folders; an account is read by `mailroom process`")
 
 
 def _add_rows(table: Table, name: str, judgement: dict[str, Any]) -> None:
@@ -89,19 +99,37 @@ def _add_rows(table: Table, name: str, judgement: dict[str, Any]) -> None:
 
 
 @click.command(epilog="Example: mailroom explain samples/mails/postfix_user_unknown.eml")
-@click.argument("file", type=click.Path(path_type=Path))
-def explain(file: Path) -> None:
-    """Show how a message is judged: every stage, the rule that decided, and the words that it matched."""
-    from services.classifier.explain import explain as explain_mail
-    from services.classifier.rulebook import with_deployment
-
-    found = next(open_source(str(file)), None)
-    if found is None or found.error:
-        raise click.ClickException(printable(found.error if found and found.error else f"{file} holds no message"))
-    console = output()
+@click.argument("source", metavar="SOURCE")
+@click.option("--number", type=click.IntRange(min=1), metavar="N", help="Only the Nth message, of a folder or an mbox.")
+def explain(source: str, number: int | None) -> None:
+    """Show how each message is judged: every stage, the rule that decided, and the words that it matched."""
+    errors: list[str] = []
+    count = shown = 0
     with refusals():
+        _require_files("explain", [source])
         rulebook = with_deployment(read_own_rules(setting("MAILROOM_RULES_DIR")))
+        for count, found in enumerate(open_source(source), 1):
+            if number not in (None, count):
+                continue
+            shown += 1
+            if found.error:
+                errors.append(found.error)
+            else:
+                _print_explanation(found, rulebook)
+            if number is not None:
+                break
+        if not count:
+            raise ConfigurationError(f"{source} holds no message")
+        if not shown:
+            raise ConfigurationError(f"{source} holds {count} message{'s' * (count > 1)}, and so no number {number}")
+    _end_with(errors)
+
+
+def _print_explanation(found: Found, rulebook: Rulebook) -> None:
+    console = output()
+    console.print(Text(printable(found.name), style="bold underline"), soft_wrap=True)
     for stage, lines in explain_mail(found.raw, rulebook):
         console.print(Text(stage, style="bold"))
         for line in lines:
             console.print(Text(f"  {printable(line)}"), soft_wrap=True)
+    console.print()

@@ -1,4 +1,4 @@
-"""What every command needs of a terminal: progress on standard error, and text of mails that cannot play tricks."""
+"""What every command needs of a terminal: errors that look alike, progress, and text of mails that cannot play tricks."""
 
 import os
 import sys
@@ -28,8 +28,14 @@ class Refused(click.ClickException):
     exit_code = 2
 
     def show(self, file: object = None) -> None:
-        """On standard error, as one sentence."""
-        click.echo(f"mailroom: {printable(self.message)}", err=True)
+        """As every error."""
+        complain(self.message)
+
+
+def complain(text: str) -> None:
+    """An error on standard error, with our name before each of its lines."""
+    for line in printable(text).splitlines():
+        click.echo(f"mailroom: {line}", err=True)
 
 
 @contextmanager
@@ -130,7 +136,13 @@ def progress_bar(label: str, total: int | None) -> Iterator[Callable[[int], None
         yield advance
 
 
+class _Output(Console):
+    def on_broken_pipe(self) -> None:
+        """Is told like any other output's end."""
+        raise BrokenPipeError
+
+
 def output() -> Console:
     """Standard output for tables; what goes to a file or a pipe is not wrapped to a terminal's width."""
-    console = Console(file=sys.stdout, highlight=False)
-    return console if console.is_terminal else Console(file=sys.stdout, highlight=False, width=_PIPE_WIDTH)
+    console = _Output(file=sys.stdout, highlight=False)
+    return console if console.is_terminal else _Output(file=sys.stdout, highlight=False, width=_PIPE_WIDTH)

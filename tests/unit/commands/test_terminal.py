@@ -1,0 +1,81 @@
+"""What every command does alike: errors that begin alike, and output that is read to its middle only."""
+
+import os
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.unit.commands.conftest import MAILROOM, ROOT, Ran
+
+MAILS = ROOT / "tests/unit/classifier/mails"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["rules", "list", "--json"],
+        ["rules", "list"],
+        ["classify", str(MAILS), "--json"],
+        ["classify", str(MAILS)],
+        ["explain", str(MAILS)],
+        ["process", str(MAILS), "--json"],
+        ["process", str(MAILS)],
+        ["filter"],
+        ["rules", "--help"],
+    ],
+    ids=" ".join,
+)
+def test_output_that_nobody_reads_ends_it_quietly(
+    arguments: list[str], environment: dict[str, str], tmp_path: Path, mailroom: Callable[..., Ran]
+) -> None:
+    if arguments == ["filter"]:
+        mailroom("process", ROOT / "samples/mails/postfix_user_unknown.eml")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as output:
+        ran = subprocess.run(
+            [MAILROOM, *arguments],
+            cwd=tmp_path, env=environment, input="email\njane@example.org\n", stdout=output, stderr=subprocess.PIPE,
+            text=True, timeout=60,
+        )  # fmt: skip
+    assert ran.returncode == 141
+    told = [
+        line for line in ran.stderr.splitlines() if not line.startswith("database: ") and "rows printed" not in line
+    ]
+    assert told == []
+
+
+def test_output_that_cannot_be_written_is_an_error(environment: dict[str, str], tmp_path: Path) -> None:
+    with Path("/dev/full").open("wb") as full:
+        ran = subprocess.run(
+            [MAILROOM, "rules", "list", "--json"],
+            cwd=tmp_path, env=environment, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60,
+        )  # fmt: skip
+    assert (ran.returncode, ran.stderr) == (2, "mailroom: the output: No space left on device\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (["nosuch"], "No such command 'nosuch'"),
+        (["--nosuch"], "No such option '--nosuch'"),
+        (["rules", "chek"], "No such command 'chek'"),
+        (["classify"], "Missing argument"),
+        (["dead", "replay"], "say which letters"),
+        (["explain", "x", "--number", "0"], "Invalid value for '--number'"),
+    ],
+)
+def test_errors_of_usage_begin_as_all_others(quick: Callable[..., Ran], arguments: list[str], error: str) -> None:
+    ran = quick(*arguments)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("Usage: ")
+    assert ran.stderr.splitlines()[-1].startswith(f"mailroom: {error}")
+
+
+def test_without_a_command_help_is_shown(quick: Callable[..., Ran]) -> None:
+    ran = quick()
+    assert (ran.returncode, ran.stderr.splitlines()[0]) == (2, "Usage: mailroom [OPTIONS] COMMAND [ARGS]...")
+    assert "mailroom: " not in ran.stderr
+    assert quick("--help").returncode == quick("--version").returncode == 0
