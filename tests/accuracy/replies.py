@@ -48,8 +48,14 @@ class Replies:
 
 
 def read_rows(file: Path) -> list[list[str]]:
-    lines = file.read_text(encoding="utf-8").splitlines()
-    return [line.split("\t") for line in lines if line and not line.startswith("#")]
+    """Raises ValueError with the place of a row that has not these four columns."""
+    rows = []
+    for number, line in enumerate(file.read_text(encoding="utf-8-sig").splitlines(), 1):
+        if line and not line.startswith("#"):
+            rows.append(line.split("\t"))
+            if len(rows[-1]) != 4:
+                raise ValueError(f"{file}:{number}: {len(rows[-1])} columns; verdict, reasons, host and reply are four")
+    return rows
 
 
 def judge_reply(reply: str, host: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """What every command does alike: errors that begin alike, and output that is read to its middle only."""
 
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -79,3 +80,17 @@ def test_without_a_command_help_is_shown(quick: Callable[..., Ran]) -> None:
     assert (ran.returncode, ran.stderr.splitlines()[0]) == (2, "Usage: mailroom [OPTIONS] COMMAND [ARGS]...")
     assert "mailroom: " not in ran.stderr
     assert quick("--help").returncode == quick("--version").returncode == 0
+
+
+def test_an_interrupted_command_says_so(
+    mailroom: Callable[..., Ran], environment: dict[str, str], tmp_path: Path
+) -> None:
+    mailroom("process", ROOT / "samples/mails/postfix_user_unknown.eml")
+    with subprocess.Popen(
+        [MAILROOM, "filter"], cwd=tmp_path, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline().startswith("database: ")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read().splitlines()[-1] == "mailroom: interrupted"
+    assert process.returncode == 130
