@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.commands.conftest import ROOT, Ran
+from tests.e2e.commands.conftest import ROOT, Ran
 
 MBOX = ROOT / "samples/more.mbox"
 MAIL = ROOT / "samples/mails/postfix_user_unknown.eml"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.commands.conftest import MAILROOM, Ran
+from tests.e2e.commands.conftest import MAILROOM, Ran
 
 RULE = """[[rule]]
 id = "{id}"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.commands.conftest import MAILROOM, ROOT, Ran
+from tests.e2e.commands.conftest import MAILROOM, ROOT, Ran
 
 MAILS = ROOT / "tests/unit/classifier/mails"
 
