@@ -24,8 +24,13 @@ _REPLY_START: Final = re.compile(
     r"[45](?<![^\s:<\"'(>][45])[0-5]\d[ \-](?!bytes|characters|kb|mb|messages|hours|seconds|minutes|days)",
     re.IGNORECASE,
 )
-_STAGES: Final = Signs("mail_stage", "rcpt_stage", "data_stage", "pipelined")
+_STAGES: Final = Signs("mail_stage", "rcpt_stage", "data_stage")
+_HELO: Final = re.compile(
+    r"(?:after (?:pipelined )?|in (?:reply|response) to |did not like our |>>> )(?:helo|ehlo)|my name was"
+)
 _STAGED: Final = frozenset({"user-unknown", "suspend", "filtered", "host-unknown"})
+_BEFORE_RECIPIENT: Final = {"helo": "blocked", "mail": "rejected"}
+"""Where nobody was named yet: the host was refused for its name, the sender for his."""
 _UNKNOWN_CODES: Final = frozenset({"5.1.1", "5.1.10", "5.1.6"})
 _OCTAL: Final = re.compile(r"(?:\\[0-3][0-7]{2})+")
 
@@ -76,10 +81,9 @@ def diagnose(finding: Finding, anatomy: Anatomy, matcher: Matcher) -> Diagnosis:
         if match is not None and number >= 2 and plain_status and REASONS[match.rule.reason].fault == Fault.CONTENT:
             continue  # a company's disclaimer below the notice speaks of viruses and offensive content
         if match is not None and match.rule.priority > WEAK_PRIORITY:
-            # A provider's own rule knows what the provider's codes mean.
-            is_own_code = match.rule.priority >= VETO_LIMIT and status.startswith("5.2.")
-            code = "" if is_own_code else status
-            reason = reason_at_stage(match.rule.reason, code, stage)
+            # A provider's own rule knows what the provider means, whatever its codes and when it says so.
+            is_sure = match.rule.priority >= VETO_LIMIT
+            reason = reason_at_stage(match.rule.reason, status, stage, is_sure=is_sure)
             return Diagnosis(reason, match.rule.id, match.words, status, reply_code, match)
         weak = weak or match
     # Sendmail makes 5.1.1 of any bare 550: where a reply without an enhanced code is quoted, the field is a guess.
@@ -94,27 +98,29 @@ def diagnose(finding: Finding, anatomy: Anatomy, matcher: Matcher) -> Diagnosis:
 
 @lru_cache(maxsize=_NOTICES)
 def find_stage(text: str) -> str:
-    """The SMTP command that was answered: 'mail' (or HELO), 'rcpt', 'data', or '' where nobody says."""
-    found = _STAGES.look(text[:STAGE_LIMIT].lower())
+    """The SMTP command that was answered: 'helo', 'mail', 'rcpt', 'data', or '' where nobody says."""
+    folded = " ".join(text[:STAGE_LIMIT].lower().split())
+    found = _STAGES.look(folded)
     if "mail_stage" in found:
-        return "mail"
-    if "data_stage" in found and "pipelined" not in found:
+        return "helo" if _HELO.search(folded) else "mail"
+    if "data_stage" in found:
         return "data"
     return "rcpt" if "rcpt_stage" in found else ""
 
 
-def reason_at_stage(reason: str, status: str, find: Callable[[], str]) -> str:
+def reason_at_stage(reason: str, status: str, find: Callable[[], str], *, is_sure: bool = False) -> str:
     """What a word means at the stage it was said.
 
-    A reply to HELO or MAIL FROM is never about the recipient. An unknown user is one when the code agrees or RCPT was
-    answered; refused after DATA, or by a mailbox that is there (5.2.x), it is what the trade calls filtered.
+    A reply to HELO or MAIL FROM is never about the recipient. An unknown user is one when the code agrees, RCPT was
+    answered or the rule is sure; refused after DATA, or by a mailbox that is there (5.2.x), it is what the trade calls
+    filtered.
     """
     if reason not in _STAGED:
         return reason
     stage = find()
-    if stage == "mail":
-        return "rejected"
-    if reason != "user-unknown" or status in _UNKNOWN_CODES:
+    if stage in _BEFORE_RECIPIENT:
+        return _BEFORE_RECIPIENT[stage]
+    if is_sure or reason != "user-unknown" or status in _UNKNOWN_CODES:
         return reason
     return "filtered" if stage == "data" or (status.startswith("5.2.") and stage != "rcpt") else reason
 
