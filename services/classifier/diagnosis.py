@@ -25,12 +25,15 @@ _REPLY_START: Final = re.compile(
     re.IGNORECASE,
 )
 _STAGES: Final = Signs("mail_stage", "rcpt_stage", "data_stage")
-_HELO: Final = re.compile(
-    r"(?:after (?:pipelined )?|in (?:reply|response) to |did not like our |>>> )(?:helo|ehlo)|my name was"
+_CONNECT: Final = re.compile(
+    r"(?:after (?:pipelined )?|in (?:reply|response) to |did not like our |>>> )(?:helo|ehlo)"
+    r"|after initial connection|my name was rejected|greeting failed"
 )
+_AFTER_DATA: Final = "failed after i sent the message"
 _STAGED: Final = frozenset({"user-unknown", "suspend", "filtered", "host-unknown"})
-_BEFORE_RECIPIENT: Final = {"helo": "blocked", "mail": "rejected"}
-"""Where nobody was named yet: the host was refused for its name, the sender for his."""
+_UNSAID: Final = frozenset({"on-hold", "undefined"})
+_BEFORE_RECIPIENT: Final = {"connect": "blocked", "mail": "rejected"}
+"""Where no recipient was named yet: the host was refused, or the sender."""
 _UNKNOWN_CODES: Final = frozenset({"5.1.1", "5.1.10", "5.1.6"})
 _OCTAL: Final = re.compile(r"(?:\\[0-3][0-7]{2})+")
 
@@ -92,18 +95,22 @@ def diagnose(finding: Finding, anatomy: Anatomy, matcher: Matcher) -> Diagnosis:
         if reason := reason_of_status(code):
             return Diagnosis(reason_at_stage(reason, status, stage), f"status-{code}", code, status, reply_code)
     if weak is not None:
-        return Diagnosis(weak.rule.reason, weak.rule.id, weak.words, status, reply_code, weak)
-    return Diagnosis("on-hold" if first else "undefined", "no-rule", first[:200], status, reply_code)
+        reason = reason_at_stage(weak.rule.reason, status, stage)
+        return Diagnosis(reason, weak.rule.id, weak.words, status, reply_code, weak)
+    reason = reason_at_stage("on-hold", status, stage) if first else "undefined"
+    return Diagnosis(reason, "no-rule", first[:200], status, reply_code)
 
 
 @lru_cache(maxsize=_NOTICES)
 def find_stage(text: str) -> str:
-    """The SMTP command that was answered: 'helo', 'mail', 'rcpt', 'data', or '' where nobody says."""
+    """What was answered: 'connect' (the host, HELO), 'mail', 'rcpt', 'data', or '' where nobody says."""
     folded = " ".join(text[:STAGE_LIMIT].lower().split())
     found = _STAGES.look(folded)
+    if _CONNECT.search(folded):
+        return "connect"
     if "mail_stage" in found:
-        return "helo" if _HELO.search(folded) else "mail"
-    if "data_stage" in found:
+        return "mail"
+    if "data_stage" in found or _AFTER_DATA in folded:
         return "data"
     return "rcpt" if "rcpt_stage" in found else ""
 
@@ -111,11 +118,11 @@ def find_stage(text: str) -> str:
 def reason_at_stage(reason: str, status: str, find: Callable[[], str], *, is_sure: bool = False) -> str:
     """What a word means at the stage it was said.
 
-    A reply to HELO or MAIL FROM is never about the recipient. An unknown user is one when the code agrees, RCPT was
-    answered or the rule is sure; refused after DATA, or by a mailbox that is there (5.2.x), it is what the trade calls
-    filtered.
+    A reply to HELO or MAIL FROM is never about the recipient, even where it gives no reason. An unknown user is one
+    when the code agrees, RCPT was answered or the rule is sure; refused after DATA, or by a mailbox that is there
+    (5.2.x), it is what the trade calls filtered.
     """
-    if reason not in _STAGED:
+    if reason not in _STAGED and reason not in _UNSAID:
         return reason
     stage = find()
     if stage in _BEFORE_RECIPIENT:

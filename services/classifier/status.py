@@ -14,8 +14,10 @@ _SCAN_LIMIT: Final = 1_024
 PLAIN: Final[dict[str, str]] = {
     "5.1.1": "user-unknown", "5.1.10": "user-unknown", "5.1.2": "host-unknown", "5.1.3": "user-unknown",
     "5.1.6": "has-moved", "5.1.7": "rejected", "5.1.8": "rejected", "5.2.1": "suspend", "5.2.2": "mailbox-full",
-    "5.2.3": "exceed-limit", "5.3.4": "mesg-too-big", "5.4.4": "host-unknown",
-    "5.4.6": "network-error", "5.4.7": "expired", "5.4.14": "network-error", "5.6.0": "content-error",
+    "5.2.3": "exceed-limit", "4.3.0": "system-error", "5.3.1": "system-full", "5.3.3": "system-error", "5.3.4": "mesg-too-big",
+    "5.3.5": "system-error", "4.4.0": "network-error", "5.4.2": "network-error", "5.4.3": "system-error", "5.4.4": "host-unknown",
+    "5.4.6": "network-error", "5.4.7": "expired", "5.4.14": "network-error", "5.5.1": "syntax-error", "5.5.2": "syntax-error",
+    "5.6.0": "content-error", "5.6.1": "content-error", "5.6.2": "content-error", "5.6.3": "content-error",
     "5.7.8": "security-error", "5.7.13": "suspend", "5.7.20": "auth-failure", "5.7.23": "auth-failure",
     "5.7.25": "require-ptr", "5.7.26": "auth-failure", "5.7.27": "rejected",
 }  # fmt: skip
