@@ -1,7 +1,7 @@
 """Words of people: alike on PostgreSQL and SQLite, also while reports come in and others speak."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -479,13 +479,16 @@ class TestTakingOver:
         assert marking.take_over([], "eva") == Tally()
         assert marks.take_over([], "eva") == marks.mark("released", {}, "eva") == []
 
-    def test_two_at_once(self, engine: Engine) -> None:
-        wishes = [Wish(f"u{n}@example.com", "why") for n in range(500)]
+    def test_two_at_once_that_name_the_same_in_another_order(self, engine: Engine) -> None:
+        turns, size = 10, 300
+        begin = threading.Barrier(2)
 
-        def take_over(order: Sequence[Wish]) -> None:
+        def take_over(step: int) -> None:
             marks = SqlMarks(engine)
-            for start_ in range(0, 500, 50):
-                marks.take_over(order[start_ : start_ + 50], "eva")
+            for turn in range(turns):
+                wishes = [Wish(f"u{turn}-{n}@example.com", "why") for n in range(size)]
+                begin.wait(60)
+                marks.take_over(wishes[::step], "eva")
 
-        together(lambda: take_over(wishes), lambda: take_over(wishes[::-1]))
-        assert len(words(engine)) == len(stored(engine).addresses) == 500
+        together(lambda: take_over(1), lambda: take_over(-1))
+        assert len(words(engine)) == len(stored(engine).addresses) == turns * size
