@@ -4,7 +4,7 @@ A word of a person is recorded first; what Redis or the broker could not be told
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final, Protocol
 
@@ -78,13 +78,9 @@ class MarkStore(Protocol):
 
 
 class _NoBroker:
-    """Where no broker is configured the events stay in the outbox."""
-
-    def __init__(self) -> None:
-        self.is_reached = False
+    """Where no broker is configured there is no news to publish: the events stay in the outbox."""
 
     def publish(self, messages: Iterable[Message]) -> None:
-        self.is_reached = True
         raise Transient("no broker is configured")
 
 
@@ -147,12 +143,16 @@ class Marking:
         changes = [one.change for one in marked if one.change is not None]
         if not changes:
             return True
-        nobody = _NoBroker()
-        handler = VerdictHandler(self._verdicts, self._projection, self._publisher or nobody)
+        handler = VerdictHandler(self._verdicts, self._projection, self._publisher or _NoBroker())
+        if self._publisher is None:
+            told, done = [replace(one, event=None) for one in changes], [one for one in changes if one.event is None]
+        else:
+            told = done = changes
         try:
-            if handler.tell(changes):
-                handler.forget(changes)
-                return True
+            if not handler.tell(told):
+                return False
+            handler.forget(done)
         except Transient as exc:  # it is recorded, and must not look as if it were not
             log.warning("changes_left_in_outbox", changes=len(changes), cause=str(exc))
-        return nobody.is_reached
+            return False
+        return True
