@@ -273,7 +273,7 @@ class TestRaces:
 
     def test_a_release_waits_for_a_report_and_sees_it(self, pg: Engine) -> None:
         """Else it would find an address that stands well, change nothing, and leave it to the report to suppress it."""
-        SqlVerdictStore(pg).record([old("1", "soft")])
+        SqlVerdictStore(pg).record([old("1", "unidentified")])
         with holding(pg, "UPDATE address", lambda: SqlVerdictStore(pg).record([new("2")])) as let_go:
             releasing = start(lambda: SqlMarks(pg).mark("released", {ANN: "why"}, "eva"))
             eventually(lambda: waiting_for_locks(pg) == 1, "the release to wait", timeout_s=10)
