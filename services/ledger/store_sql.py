@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, select
 
-from services.ledger.bulk_sql import among, insert_new, insert_rows, update_rows
+from services.ledger.bulk_sql import among, delete_free_rows, insert_new, insert_rows, update_rows
 from services.ledger.fold import Report, merge_outcomes, severity_of
 from services.ledger.policy import SEVERITIES
 from services.ledger.ports import Change
@@ -66,12 +66,9 @@ class SqlVerdictStore:
 
     def clear_outbox(self, changes: Sequence[Change]) -> None:
         """Forget exactly these versions: an older one may hold word of an event that is still to be told."""
+        rows = [{"recipient": change.recipient, "version": change.version} for change in changes]
         with transaction(self._engine) as connection:
-            told = among(connection, outbox.c.recipient, [change.recipient for change in changes])
-            versions = among(connection, outbox.c.version, [change.version for change in changes])
-            # A row that another ledger is telling is that ledger's to delete; nobody waits for anybody.
-            free = select(outbox.c.version).where(told, versions).with_for_update(skip_locked=True)
-            connection.execute(delete(outbox).where(told, outbox.c.version.in_(free)))
+            delete_free_rows(connection, outbox, rows)
 
 
 def _parts(verdicts: Sequence[VerdictMessage]) -> Iterator[list[VerdictMessage]]:
