@@ -19,6 +19,9 @@ class Severity(IntEnum):
 
 SEVERITIES: Final = {int(severity): severity for severity in Severity}
 
+DECISIVE: Final = (Severity.COMPLAINT.value, Severity.SOFT.value, Severity.HARD.value)
+"""What can suppress an address, alone or with others of its kind."""
+
 
 class State(StrEnum):
     """What senders are told: only `ok` may be mailed."""
@@ -70,10 +73,11 @@ SUPPRESSED_BY_HAND: Final = "suppressed-by-hand"
 COMPLAINT: Final = "complaint"
 
 
-def judge_address(events: Sequence[Event], policy: Policy, mark: Mark | None = None) -> Standing:
+def judge_address(events: Sequence[Event], policy: Policy, mark: Mark | None = None, more_soft: int = 0) -> Standing:
     """What the events come to, in whatever order they are given.
 
-    An event counts when it was reported after the latest release, else for nothing.
+    An event counts when it was reported after the latest release, else for nothing. Of each severity the earliest
+    `soft_limit` events are enough; `more_soft` says how many more of the soft ones there are.
     """
     released_at = mark.released_at if mark else None
     counted = [event for event in events if released_at is None or event.at > released_at]
@@ -81,17 +85,18 @@ def judge_address(events: Sequence[Event], policy: Policy, mark: Mark | None = N
         counted.sort(key=_by_time)
     soft = [event for event in counted if event.severity == Severity.SOFT]
     hard = [event for event in counted if event.severity == Severity.HARD]
+    softs = len(soft) + more_soft
     deciding = hard[:1] + soft[policy.soft_limit - 1 : policy.soft_limit]
     if policy.complaint_suppresses:
         deciding += [event for event in counted if event.severity == Severity.COMPLAINT][:1]
     if mark is not None and mark.state == State.SUPPRESSED:
-        return Standing(State.SUPPRESSED, len(soft), bool(hard), SUPPRESSED_BY_HAND, mark.made_at)
+        return Standing(State.SUPPRESSED, softs, bool(hard), SUPPRESSED_BY_HAND, mark.made_at)
     if not deciding:
-        return Standing(soft=len(soft))
+        return Standing(soft=softs)
     first = min(deciding, key=_by_time)
     if first.severity == Severity.COMPLAINT:
-        return Standing(State.SUPPRESSED, len(soft), bool(hard), COMPLAINT, first.at, first.event_id)
-    return Standing(State.BOUNCED, len(soft), bool(hard), first.reason, first.at, first.event_id)
+        return Standing(State.SUPPRESSED, softs, bool(hard), COMPLAINT, first.at, first.event_id)
+    return Standing(State.BOUNCED, softs, bool(hard), first.reason, first.at, first.event_id)
 
 
 def _by_time(event: Event) -> tuple[datetime, str]:
