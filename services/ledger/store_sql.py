@@ -6,7 +6,7 @@ the inserts the fold would not see what another ledger committed meanwhile, and 
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, select
 
@@ -48,13 +48,12 @@ class SqlVerdictStore:
         return [change for part in _parts(verdicts) for change in self._record_part(part)]
 
     def _record_part(self, verdicts: Sequence[VerdictMessage]) -> list[Change]:
-        storable = [_storable(verdict) for verdict in verdicts]
-        mails = _merge_copies(storable)
+        batch = _prepare(verdicts)
         extra: set[str] = set()
         while True:
             try:
                 with transaction(self._engine) as connection:
-                    return _record(connection, mails, storable, extra)
+                    return _record(connection, batch, extra)
             except _NewRecipients as exc:
                 extra |= set(exc.args[0])
 
@@ -139,30 +138,48 @@ def _age(verdict: VerdictMessage) -> tuple[int, datetime]:
     return verdict["classifier_version"], verdict["judged_at"]
 
 
-def _record(
-    connection: Connection, mails: dict[str, VerdictMessage], copies: Sequence[VerdictMessage], extra: set[str]
-) -> list[Change]:
+class _Batch(NamedTuple):
+    """Verdicts made into rows, before anything is locked: several ledgers wait for each other's locks, not for this."""
+
+    copies: list[VerdictMessage]
+    mails: dict[str, VerdictMessage]
+    mail_rows: dict[str, dict[str, Any]]
+    report_rows: dict[str, list[dict[str, Any]]]
+    recipients: set[str]
+    runs: set[str]
+
+
+def _prepare(verdicts: Sequence[VerdictMessage]) -> _Batch:
+    copies = [_storable(verdict) for verdict in verdicts]
+    mails = _merge_copies(copies)
+    mail_rows: dict[str, dict[str, Any]] = {}
+    report_rows: dict[str, list[dict[str, Any]]] = {}
+    recipients: set[str] = set()
+    for raw_id in sorted(mails):
+        outcomes = merge_outcomes(mails[raw_id]["outcomes"])
+        mail_rows[raw_id] = _mail_row(mails[raw_id])
+        report_rows[raw_id] = [_report_row(raw_id, name, outcome) for name, outcome in sorted(outcomes.items())]
+        recipients.update(outcomes)
+    recipients.discard("")
+    return _Batch(copies, mails, mail_rows, report_rows, recipients, {one["run_id"] for one in copies if one["run_id"]})
+
+
+def _record(connection: Connection, batch: _Batch, extra: set[str]) -> list[Change]:
     now = now_of(connection)
-    outcomes = {raw_id: merge_outcomes(verdict["outcomes"]) for raw_id, verdict in mails.items()}
-    runs = {verdict["run_id"] for verdict in copies if verdict["run_id"]}
-    kept_out = _lock_holds(connection, runs)
-    recipients = extra | {name for merged in outcomes.values() for name in merged if name}
+    recipients = batch.recipients | extra
+    kept_out = _lock_holds(connection, batch.runs)
     before, made = lock_and_make(connection, sorted(recipients), now)
     limits = read_policy(connection)
-    fresh, replaced = _record_mails(connection, mails, copies, now)
-    stale = [raw_id for raw_id in mails if raw_id not in fresh]
+    fresh, replaced = _record_mails(connection, batch, now)
+    stale = [raw_id for raw_id in batch.mails if raw_id not in fresh]
     if stale and (unlocked := _reported_recipients(connection, stale) - recipients):
         raise _NewRecipients(unlocked)
     if replaced:
         connection.execute(delete(report).where(among(connection, report.c.raw_id, replaced)))
-    rows = [
-        _report_row(raw_id, name, outcome)
-        for raw_id in sorted(fresh | replaced)
-        for name, outcome in sorted(outcomes[raw_id].items())
-    ]
-    insert_rows(connection, report, rows)
+    said = [row for raw_id, rows in batch.report_rows.items() if raw_id in fresh or raw_id in replaced for row in rows]
+    insert_rows(connection, report, said)
     # An address that is new has no more reports than these, unless a run that brought one is held.
-    first = {} if kept_out or replaced else _reports_of(made, rows, mails, now)
+    first = {} if kept_out or replaced else _reports_of(made, said, batch.mails, now)
     return recompute(connection, before, limits, now, first)
 
 
@@ -191,11 +208,12 @@ def _reported_recipients(connection: Connection, raw_ids: Iterable[str]) -> set[
     return set(connection.execute(select(report.c.recipient).where(mails, report.c.recipient != "")).scalars())
 
 
-def _record_mails(
-    connection: Connection, mails: dict[str, VerdictMessage], copies: Sequence[VerdictMessage], now: datetime
-) -> tuple[set[str], set[str]]:
+def _record_mails(connection: Connection, batch: _Batch, now: datetime) -> tuple[set[str], set[str]]:
     """Insert or bring up to date the row of every mail; which are new, and of which the outcomes are replaced."""
-    rows = {raw_id: _mail_row(mails[raw_id], now) for raw_id in sorted(mails)}
+    rows = batch.mail_rows
+    mails = batch.mails
+    for row in rows.values():
+        row["received_at"] = min(row["received_at"], now)
     fresh = insert_new(connection, raw, list(rows.values()), raw.c.raw_id)
     first_runs = {raw_id: rows[raw_id]["run_id"] for raw_id in fresh}
     replaced: set[str] = set()
@@ -213,17 +231,16 @@ def _record_mails(
             elif earliest < found["received_at"]:
                 changed.append({**found, "received_at": earliest})
         update_rows(connection, raw, changed, raw.c.raw_id)
-    runs = {(verdict["raw_id"], verdict["run_id"] or _NO_RUN) for verdict in copies}
+    runs = {(verdict["raw_id"], verdict["run_id"] or _NO_RUN) for verdict in batch.copies}
     again = sorted(pair for pair in runs if pair[1] != first_runs[pair[0]])
     further = [{"raw_id": raw_id, "run_id": run_id, "recorded_at": now} for raw_id, run_id in again]
     insert_rows(connection, raw_run, further, skip_known=True)
     return fresh, replaced
 
 
-def _mail_row(verdict: VerdictMessage, now: datetime) -> dict[str, Any]:
+def _mail_row(verdict: VerdictMessage) -> dict[str, Any]:
     row: dict[str, Any] = {name: verdict[name] for name in _MAIL_COLUMNS}  # type: ignore[literal-required]
     row["run_id"] = verdict["run_id"] or _NO_RUN
-    row["received_at"] = min(verdict["received_at"], now)
     return row
 
 
