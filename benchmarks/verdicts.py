@@ -16,7 +16,7 @@ _MAILS_A_RUN: Final = 20_000
 
 def make_verdicts(count: int, *, addresses: int = ADDRESSES, seed: int = 5) -> list[VerdictMessage]:
     """That many messages; which of them are repeated, and about whom, follows from the seed."""
-    chance = random.Random(seed)  # noqa: S311 (a figure, not a secret)
+    chance = random.Random(seed)
     made: list[VerdictMessage] = []
     fresh: list[VerdictMessage] = []
     for _ in range(count):

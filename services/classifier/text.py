@@ -48,6 +48,7 @@ LABEL: Final = re.compile(
     rf"(?:{_QUOTED_NAME}\s{{0,3}}|(?-i:{_NAME})(?=<))?[\[<'\"]{{0,2}}{_TYPE}({ADDRESS_IN_LINE})",
     re.IGNORECASE,
 )  # fmt: skip
+_TO: Final = re.compile(r"[>\s]{0,12}to\s{0,3}:", re.IGNORECASE)
 # What stands between an address and the next of the same list.
 _ANOTHER: Final = re.compile(
     rf"[\])>'\"]{{0,2}}\s{{0,3}}(?:[;,；，、]\s{{0,3}}(?:(?:and|&|und|et)\s)?|\s(?:and|&|und|et)\s|(?<=>)\s?(?=<))\s{{0,3}}"
@@ -147,7 +148,7 @@ def _search(lines: list[str], senders: frozenset[str], is_introduced: bool) -> l
     """In the order of how sure the places are that the address they name is a failed recipient."""
     return (
         _collect(lines, _find_in_list, senders, "list line")
-        or _collect(lines, _match(LABEL), senders, "labelled line")
+        or _collect(lines, _find_labelled, senders, "labelled line")
         or (_collect(lines, _match(NAMED), senders, "list line") if is_introduced else [])
         or _collect(lines, _find_in_sentence, senders, "sentence")
         or _collect(lines, _match(COMMAND), senders, "command")
@@ -157,6 +158,14 @@ def _search(lines: list[str], senders: frozenset[str], is_introduced: bool) -> l
 def _match(pattern: re.Pattern[str]) -> Finder:
     """A finder of the address that a line begins with, in this way."""
     return lambda line, is_first: pattern.match(line)
+
+
+def _find_labelled(line: str, is_first: bool) -> re.Match[str] | None:
+    """The address behind a label; not behind a returned message's `To:` with several, of which nobody says who failed."""
+    found = LABEL.match(line)
+    if found is not None and _TO.match(line) and _ANOTHER.match(line, found.end()):
+        return None
+    return found
 
 
 def _find_in_list(line: str, is_first: bool) -> re.Match[str] | None:

@@ -124,3 +124,8 @@ def test_what_the_notice_says_outranks_a_header_that_it_never_mentions() -> None
     head = HEAD + b"X-Failed-Recipients: other@example.com\n"
     outcomes = judge(head + f"{INTRODUCTION}{ONE}\n".encode()).outcomes
     assert [outcome.recipient for outcome in outcomes] == [ONE]
+
+
+def test_a_returned_to_line_with_several_accuses_nobody() -> None:
+    notice = f"\nYour message was rejected by the server\n550 5.1.1 user unknown\n\nTo: {ONE}, {TWO}\n"
+    assert recipients(notice) == [None]
