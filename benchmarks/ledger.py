@@ -1,4 +1,4 @@
-"""The ledger: reports a second with an exact state, on PostgreSQL, behind RabbitMQ and before Redis, several at once, on SQLite."""
+"""The ledger: reports a second with an exact state, on PostgreSQL, several at once, from RabbitMQ to Redis, on SQLite."""
 
 import multiprocessing
 import tempfile

@@ -22,16 +22,16 @@ _REPORTS_AN_ADDRESS: Final = 2
 # Ids of the history are as long and as random as real ones, and none of them is of a mail that is measured.
 _MAILS: Final = text("""
 INSERT INTO raw (raw_id, run_id, received_at, kind, verdict, classifier_version, judged_at, list_id, account, truncated)
-SELECT encode(sha256(convert_to(:who || n, 'UTF8')), 'hex'), 'history', timestamptz '2025-01-01' + n * interval '1 second', 'bounce',
-       'soft', 1, timestamptz '2025-01-01', 'weekly', 'weekly', false
+SELECT encode(sha256(convert_to(:who || n, 'UTF8')), 'hex'), 'history',
+       timestamptz '2025-01-01' + n * interval '1 second', 'bounce', 'soft', 1, timestamptz '2025-01-01', 'weekly', 'weekly', false
 FROM generate_series(1, :count) AS n
 """)
 _REPORTS: Final = text("""
 INSERT INTO report (raw_id, recipient, event_id, tier, severity, verdict, reason, fault, action, status, reply_code,
                     diagnostic_code, final_recipient, remote_mta, rule, evidence)
 SELECT encode(sha256(convert_to(:who || n, 'UTF8')), 'hex'), :who || n / :each || '@example.net',
-       encode(sha256(convert_to('send' || :who || n, 'UTF8')), 'hex'), 2, 1, 'soft', 'mailbox-full', 'recipient', 'delayed', '4.2.2', '452',
-       'smtp; 452 4.2.2 the mailbox that you tried to reach is over quota', null, 'mail.example.net', 'mailbox-full',
+       encode(sha256(convert_to('send' || :who || n, 'UTF8')), 'hex'), 2, 2, 'soft', 'mailbox-full',
+       'recipient', 'failed', '4.2.2', '452', 'smtp; 452 4.2.2 the mailbox that you tried to reach is over quota', null, 'mail.example.net', 'mailbox-full',
        'over quota'
 FROM generate_series(1, :count) AS n
 """)

@@ -148,7 +148,7 @@ def _search(lines: list[str], senders: frozenset[str], is_introduced: bool) -> l
     """In the order of how sure the places are that the address they name is a failed recipient."""
     return (
         _collect(lines, _find_in_list, senders, "list line")
-        or _collect(lines, _find_labelled, senders, "labelled line")
+        or _collect(lines, _match(LABEL), senders, "labelled line")
         or (_collect(lines, _match(NAMED), senders, "list line") if is_introduced else [])
         or _collect(lines, _find_in_sentence, senders, "sentence")
         or _collect(lines, _match(COMMAND), senders, "command")
@@ -158,14 +158,6 @@ def _search(lines: list[str], senders: frozenset[str], is_introduced: bool) -> l
 def _match(pattern: re.Pattern[str]) -> Finder:
     """A finder of the address that a line begins with, in this way."""
     return lambda line, is_first: pattern.match(line)
-
-
-def _find_labelled(line: str, is_first: bool) -> re.Match[str] | None:
-    """The address behind a label; not behind a returned message's `To:` with several, of which nobody says who failed."""
-    found = LABEL.match(line)
-    if found is not None and _TO.match(line) and _ANOTHER.match(line, found.end()):
-        return None
-    return found
 
 
 def _find_in_list(line: str, is_first: bool) -> re.Match[str] | None:
@@ -226,7 +218,8 @@ def _collect(lines: list[str], find: Finder, senders: frozenset[str], name: str)
                 break  # what ends a list
             continue
         found = find(line, not findings)
-        if found is None:
+        # Of the several that a returned message's `To:` names nobody says who failed.
+        if found is None or (_TO.match(line) and _ANOTHER.match(line, found.end(found.re.groups))):
             continue
         expanded = EXPANDED.search(line) if "from" in line or "for" in line or "to" in line else None
         mailed = clean_address(expanded.group(1)) if expanded else ""
