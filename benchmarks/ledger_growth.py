@@ -31,8 +31,8 @@ INSERT INTO report (raw_id, recipient, event_id, tier, severity, verdict, reason
                     diagnostic_code, final_recipient, remote_mta, rule, evidence)
 SELECT encode(sha256(convert_to(:who || n, 'UTF8')), 'hex'), :who || n / :each || '@example.net',
        encode(sha256(convert_to('send' || :who || n, 'UTF8')), 'hex'), 2, 2, 'soft', 'mailbox-full',
-       'recipient', 'failed', '4.2.2', '452', 'smtp; 452 4.2.2 the mailbox that you tried to reach is over quota', null, 'mail.example.net', 'mailbox-full',
-       'over quota'
+       'recipient', 'failed', '4.2.2', '452', 'smtp; 452 4.2.2 the mailbox that you tried to reach is over quota', null,
+       'mail.example.net', 'mailbox-full', 'over quota'
 FROM generate_series(1, :count) AS n
 """)
 _ADDRESSES: Final = text("""
