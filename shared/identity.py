@@ -37,9 +37,5 @@ def raw_id(raw: bytes) -> str:
 
 def event_id(*parts: str) -> str:
     """sha256 over the parts, none of which can be taken for two: the name of one failed send to one recipient."""
-    digest = hashlib.sha256()
-    for part in parts:
-        encoded = part.encode("utf-8", "surrogatepass")
-        digest.update(b"%d:" % len(encoded))
-        digest.update(encoded)
-    return digest.hexdigest()
+    encoded = [part.encode("utf-8", "surrogatepass") for part in parts]
+    return hashlib.sha256(b"".join([b"%d:%b" % (len(part), part) for part in encoded])).hexdigest()

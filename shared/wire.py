@@ -23,6 +23,7 @@ from shared.contract import (
     VerdictMessage,
     VerdictSchema,
 )
+from shared.contract.quick import Quick
 from shared.errors import Permanent
 from shared.topology import EXCHANGE, FETCH, RAW, RELEASED, SUPPRESSED, VERDICT
 
@@ -36,6 +37,7 @@ _RAW_JSON = RawBounceJsonSchema()
 _VERDICT = VerdictSchema()
 _FETCH_REQUEST = FetchRequestSchema()
 _ADDRESS_EVENT = AddressEventSchema()
+_QUICK: Final[dict[Schema, Quick]] = {schema: Quick(schema) for schema in (_VERDICT, _FETCH_REQUEST, _ADDRESS_EVENT)}
 
 
 def raw_bounce_message(
@@ -145,6 +147,8 @@ def _from_json(body: bytes) -> Any:
 
 
 def _dump(schema: Schema, value: Mapping[str, Any], what: str) -> bytes:
+    if (written := _QUICK[schema].dump(value)) is not None:
+        return orjson.dumps(written)
     dumped = schema.dump(value)
     if errors := schema.validate(dumped):
         raise Permanent(f"the {what} breaks the contract: {_flatten(errors)}")
@@ -154,6 +158,9 @@ def _dump(schema: Schema, value: Mapping[str, Any], what: str) -> bytes:
 def _load(schema: Schema, value: Any, what: str) -> Any:
     if not isinstance(value, dict):
         raise Permanent(f"the {what} is not a JSON object")
+    quick = _QUICK.get(schema)
+    if quick is not None and (read := quick.load(value)) is not None:
+        return read
     try:
         return schema.load(value)
     except ValidationError as exc:

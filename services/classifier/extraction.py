@@ -6,6 +6,7 @@ from services.classifier.judgement import Finding
 from services.classifier.recipients import clean_address
 from services.classifier.reports import Report
 from services.classifier.returned import senders, sole_recipient
+from services.classifier.sections import assign_sections, bound
 from services.classifier.text import RECIPIENTS_LIMIT, any_address, read_notice
 
 
@@ -19,19 +20,15 @@ def extract(anatomy: Anatomy, reports: list[Report]) -> list[Finding]:
         return named
     if dialect := read_dialect(anatomy):
         return dialect
-    ours = senders(anatomy.head, anatomy.returned)
-    listed = [
-        clean_address(value)
-        for header in anatomy.head.all("x-failed-recipients")
-        for value in header.split(",")[:RECIPIENTS_LIMIT]
-    ]
-    notice = anatomy.notice.lower()
-    found = read_notice(anatomy.notice, ours, [address for address in listed if address and address in notice])
-    if not found and listed:
-        found = read_notice(anatomy.notice, ours, listed)
+    listed = _listed(anatomy)
+    notice = anatomy.notice.lower() if listed else ""
+    found = _read_sections(anatomy, [address for address in listed if address in notice])
     if not found:
-        address = sole_recipient(anatomy.returned) or any_address(anatomy.notice, ours)
-        found = [Finding(recipient=address, found_by="the only other address" if address else "nothing")]
+        ours = senders(anatomy.head, anatomy.returned)
+        found = read_notice(anatomy.notice, ours) or _read_sections(anatomy, listed)
+        if not found:
+            address = sole_recipient(anatomy.returned) or any_address(anatomy.notice, ours)
+            found = [Finding(recipient=address, found_by="the only other address" if address else "nothing")]
     if findings:
         # slimta reports without Final-Recipient: the report tells what happened, the notice to whom.
         for finding, report in zip(found, findings * len(found) if len(findings) == 1 else findings, strict=False):
@@ -40,9 +37,27 @@ def extract(anatomy: Anatomy, reports: list[Report]) -> list[Finding]:
     return found
 
 
+def _listed(anatomy: Anatomy) -> list[str]:
+    """The recipients that Exim and others list in a header."""
+    return [
+        address
+        for header in anatomy.head.all("x-failed-recipients")
+        for value in header.split(",")[:RECIPIENTS_LIMIT]
+        if (address := clean_address(value))
+    ]
+
+
+def _read_sections(anatomy: Anatomy, addresses: list[str]) -> list[Finding]:
+    """What the notice says of recipients that are known."""
+    if not addresses:
+        return []
+    findings = [Finding(recipient=address, found_by="header") for address in dict.fromkeys(addresses)]
+    assign_sections(bound(anatomy.notice), findings)
+    return findings
+
+
 def _add_sections(anatomy: Anatomy, named: list[Finding]) -> None:
-    ours = senders(anatomy.head, anatomy.returned)
-    sections = read_notice(anatomy.notice, ours, [finding.final_recipient or finding.recipient for finding in named])
+    sections = _read_sections(anatomy, [finding.final_recipient or finding.recipient for finding in named])
     by_address = {section.recipient: section for section in sections}
     for finding in named:
         if section := by_address.get(finding.final_recipient or finding.recipient):

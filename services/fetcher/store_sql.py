@@ -23,7 +23,7 @@ from sqlalchemy import (
 from services.fetcher.emptying import Judged
 from services.fetcher.ports import FoundMail, Listed, Place, RecordedMail
 from shared.tables.fetcher import found, lease, run
-from shared.tables.ledger import archive, dead_letter, hold, raw, raw_run
+from shared.tables.ledger import archive, dead_letter, hold, is_delivered, raw
 from shared.tables.transactions import answers, insert, transaction
 
 TRIES: Final = 3
@@ -165,18 +165,13 @@ class SqlCheckpoint:
 
     def judged(self, raw_ids: Sequence[str]) -> Mapping[str, Judged]:
         """The judgements of those that are recorded and archived, and were not delivered by held runs alone."""
-        delivered = raw_run.c.raw_id == raw.c.raw_id
-        is_free = or_(
-            exists().where(delivered, ~_is_held(raw_run.c.run_id)),
-            ~exists().where(delivered),
-        )
         judged: dict[str, Judged] = {}
         with transaction(self._engine, is_reading=True) as connection:
             for chunk in _chunks(raw_ids):
                 query = (
                     select(raw.c.raw_id, raw.c.kind, raw.c.verdict, raw.c.truncated)
                     .join(archive, archive.c.raw_id == raw.c.raw_id)
-                    .where(raw.c.raw_id.in_(chunk), is_free)
+                    .where(raw.c.raw_id.in_(chunk), is_delivered())
                 )
                 for row in connection.execute(query):
                     judged[row.raw_id] = Judged(row.kind, row.verdict, row.truncated)

@@ -17,10 +17,12 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    and_,
     any_,
     bindparam,
     cast,
     column,
+    delete,
     func,
     select,
     update,
@@ -90,6 +92,22 @@ def update_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str
         return
     one = update(table).where(key == bindparam(_GIVEN + key.name))
     one = one.values({name: bindparam(_GIVEN + name) for name in changed})
+    connection.execute(one, [{_GIVEN + name: value for name, value in row.items()} for row in rows])
+
+
+def delete_free_rows(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Delete rows by all of their key, but for those that another transaction has locked: they are its to delete."""
+    if not rows:
+        return
+    names = list(rows[0])
+    if connection.dialect.name == "postgresql":
+        given = _given(table, rows)
+        is_given = and_(*(table.c[name] == given.c[name] for name in names))
+        free = select(*(table.c[name] for name in names)).join(given, is_given)
+        locked = free.with_for_update(skip_locked=True, of=table).cte("free")
+        connection.execute(delete(table).where(and_(*(table.c[name] == locked.c[name] for name in names))))
+        return
+    one = delete(table).where(and_(*(table.c[name] == bindparam(_GIVEN + name) for name in names)))
     connection.execute(one, [{_GIVEN + name: value for name, value in row.items()} for row in rows])
 
 

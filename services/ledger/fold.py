@@ -1,16 +1,14 @@
 """From reports to failed sends. Pure: the order, the number and the grouping of reports change nothing."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime
+from typing import NamedTuple
 
 from services.ledger.policy import Event, Severity
 from shared.contract import Outcome, Verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What one mail says of one recipient."""
 
     raw_id: str
@@ -32,16 +30,23 @@ def severity_of(verdict: str, action: str | None) -> Severity:
 
 
 def fold_events(reports: Iterable[Report]) -> list[Event]:
-    """One event for each failed send; a complaint about it is an event of its own."""
-    by_event: dict[tuple[str, bool], list[Report]] = defaultdict(list)
+    """One event for each failed send; a complaint about it is an event of its own.
+
+    It says what the first of its worst reports says.
+    """
+    said: dict[tuple[str, bool], Report] = {}
     for report in reports:
-        by_event[report.event_id, report.severity == Severity.COMPLAINT].append(report)
-    return [_fold_event(event_id, group) for (event_id, _), group in by_event.items()]
+        key = report.event_id, report.severity < 0
+        known = said.get(key)
+        if known is None or _is_before(report, known):
+            said[key] = report
+    return [Event(one.event_id, one.severity, one.received_at, one.reason) for one in said.values()]
 
 
-def _fold_event(event_id: str, reports: Sequence[Report]) -> Event:
-    first = min(reports, key=lambda report: (-report.severity, report.received_at, report.raw_id))
-    return Event(event_id, first.severity, first.received_at, first.reason)
+def _is_before(one: Report, other: Report) -> bool:
+    if one.severity != other.severity:
+        return one.severity > other.severity
+    return (one.received_at, one.raw_id) < (other.received_at, other.raw_id)
 
 
 def merge_outcomes(outcomes: Iterable[Outcome]) -> dict[str, Outcome]:

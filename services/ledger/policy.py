@@ -1,10 +1,9 @@
 """When an address counts as bounced. The one place for limits, windows, weights and resets."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class Severity(IntEnum):
@@ -18,6 +17,12 @@ class Severity(IntEnum):
     HARD = 3
 
 
+SEVERITIES: Final = {int(severity): severity for severity in Severity}
+
+DECISIVE: Final = (Severity.COMPLAINT.value, Severity.SOFT.value, Severity.HARD.value)
+"""What can suppress an address, alone or with others of its kind."""
+
+
 class State(StrEnum):
     """What senders are told: only `ok` may be mailed."""
 
@@ -26,16 +31,14 @@ class State(StrEnum):
     SUPPRESSED = "suppressed"
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """The fifth soft bounce counts as hard; a hard bounce counts at once; nothing else suppresses."""
 
     soft_limit: int = 5
     complaint_suppresses: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One failed send to one recipient, folded from all its reports."""
 
     event_id: str
@@ -45,8 +48,7 @@ class Event:
     reason: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Mark:
+class Mark(NamedTuple):
     """The latest word of a person on an address."""
 
     state: str
@@ -56,8 +58,7 @@ class Mark:
     """The latest release, whatever came after it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """What an address has come to."""
 
     state: State = State.OK
@@ -72,25 +73,31 @@ SUPPRESSED_BY_HAND: Final = "suppressed-by-hand"
 COMPLAINT: Final = "complaint"
 
 
-def judge_address(events: Sequence[Event], policy: Policy, mark: Mark | None = None) -> Standing:
+def judge_address(events: Sequence[Event], policy: Policy, mark: Mark | None = None, more_soft: int = 0) -> Standing:
     """What the events come to, in whatever order they are given.
 
-    An event counts when it was reported after the latest release, else for nothing.
+    An event counts when it was reported after the latest release, else for nothing. Of each severity the earliest
+    `soft_limit` events are enough; `more_soft` says how many more of the soft ones there are.
     """
     released_at = mark.released_at if mark else None
-    counted = sorted(
-        (event for event in events if released_at is None or event.at > released_at), key=lambda e: (e.at, e.event_id)
-    )
+    counted = [event for event in events if released_at is None or event.at > released_at]
+    if len(counted) > 1:
+        counted.sort(key=_by_time)
     soft = [event for event in counted if event.severity == Severity.SOFT]
     hard = [event for event in counted if event.severity == Severity.HARD]
+    softs = len(soft) + more_soft
     deciding = hard[:1] + soft[policy.soft_limit - 1 : policy.soft_limit]
     if policy.complaint_suppresses:
         deciding += [event for event in counted if event.severity == Severity.COMPLAINT][:1]
     if mark is not None and mark.state == State.SUPPRESSED:
-        return Standing(State.SUPPRESSED, len(soft), bool(hard), SUPPRESSED_BY_HAND, mark.made_at)
+        return Standing(State.SUPPRESSED, softs, bool(hard), SUPPRESSED_BY_HAND, mark.made_at)
     if not deciding:
-        return Standing(soft=len(soft))
-    first = min(deciding, key=lambda event: (event.at, event.event_id))
+        return Standing(soft=softs)
+    first = min(deciding, key=_by_time)
     if first.severity == Severity.COMPLAINT:
-        return Standing(State.SUPPRESSED, len(soft), bool(hard), COMPLAINT, first.at, first.event_id)
-    return Standing(State.BOUNCED, len(soft), bool(hard), first.reason, first.at, first.event_id)
+        return Standing(State.SUPPRESSED, softs, bool(hard), COMPLAINT, first.at, first.event_id)
+    return Standing(State.BOUNCED, softs, bool(hard), first.reason, first.at, first.event_id)
+
+
+def _by_time(event: Event) -> tuple[datetime, str]:
+    return event.at, event.event_id

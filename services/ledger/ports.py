@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from services.ledger.policy import Standing, State
 from shared.contract import VerdictMessage
@@ -12,8 +12,7 @@ SUPPRESSED: Final = "suppressed"
 RELEASED: Final = "released"
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """An address whose standing changed; the greater version is the later one."""
 
     recipient: str

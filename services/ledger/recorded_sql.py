@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import Engine, and_, exists, select
+from sqlalchemy import Engine, select
 
-from shared.tables.ledger import hold, raw, raw_run
+from shared.tables.ledger import is_delivered, raw
 from shared.tables.transactions import transaction
 
 
@@ -16,9 +16,8 @@ class SqlRecorded:
 
     def delivered(self, raw_ids: Sequence[str]) -> set[str]:
         """Those that were delivered before, by a publisher or by a run that was neither held nor dropped."""
-        is_held = exists().where(and_(hold.c.run_id == raw_run.c.run_id, hold.c.state.in_(("held", "dropped"))))
         with transaction(self._engine, is_reading=True) as connection:
-            known = select(raw_run.c.raw_id).where(raw_run.c.raw_id.in_(raw_ids), ~is_held).distinct()
+            known = select(raw.c.raw_id).where(raw.c.raw_id.in_(raw_ids), is_delivered())
             return set(connection.execute(known).scalars())
 
     def verdicts(self, raw_ids: Sequence[str]) -> dict[str, str]:

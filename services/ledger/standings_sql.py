@@ -1,18 +1,22 @@
 """Where addresses stand: locking them, folding their reports anew, and writing down what changed."""
 
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, and_, exists, select
+from sqlalchemy import Connection, exists, func, select
 
-from services.ledger.bulk_sql import among, insert_rows, update_rows
+from services.ledger.bulk_sql import among, insert_new, insert_rows, update_rows
 from services.ledger.fold import Report, fold_events
-from services.ledger.policy import Mark, Policy, Severity, Standing, State, judge_address
+from services.ledger.policy import DECISIVE, SEVERITIES, Event, Mark, Policy, Severity, Standing, State, judge_address
 from services.ledger.ports import RELEASED, Change, event_of
 from services.ledger.versions_sql import draw_versions
-from shared.tables.ledger import address, hold, mark, outbox, policy, raw, raw_run, report
+from shared.tables.ledger import address, is_delivered, mark, outbox, policy, raw, report
+
+_NO_EVENTS: Final[tuple[list[Event], int]] = ([], 0)
+_BLANK: Final = Standing()
+_STATES: Final = {state.value: state for state in State}
 
 
 def read_policy(connection: Connection) -> Policy:
@@ -21,37 +25,66 @@ def read_policy(connection: Connection) -> Policy:
     return Policy(row.soft_limit, row.complaint_suppresses)
 
 
+class Locked(NamedTuple):
+    """Addresses under lock as they stood before; `made` are those that this transaction made: nothing was reported of them."""
+
+    before: dict[str, Change]
+    made: set[str]
+
+
 def lock_addresses(connection: Connection, recipients: Sequence[str], now: datetime) -> dict[str, Change]:
     """Make every address exist and lock it, in the one order that all ledgers use; as they stood before."""
+    return lock_and_make(connection, recipients, now).before
+
+
+def lock_and_make(connection: Connection, recipients: Sequence[str], now: datetime) -> Locked:
+    """The same, telling which were not there."""
     if not recipients:
-        return {}
+        return Locked({}, set())
     blank = {"state": State.OK.value, "soft": 0, "hard": False, "version": 0, "changed_at": now}
     rows = [{"recipient": recipient, **blank} for recipient in recipients]
-    insert_rows(connection, address, rows, skip_known=True)
-    chosen = select(address).where(among(connection, address.c.recipient, recipients))
-    locked = connection.execute(chosen.order_by(address.c.recipient).with_for_update())
-    return {row.recipient: as_change(row) for row in locked}
+    made = insert_new(connection, address, rows, address.c.recipient)
+    before = {recipient: Change(recipient, 0, _BLANK) for recipient in made}
+    known = [recipient for recipient in recipients if recipient not in made]
+    if known:
+        chosen = select(address).where(among(connection, address.c.recipient, known))
+        locked = connection.execute(chosen.order_by(address.c.recipient).with_for_update()).all()
+        before.update((row.recipient, as_change(row)) for row in locked)
+    return Locked(before, made)
 
 
 def read_addresses(connection: Connection, recipients: Sequence[str]) -> list[Change]:
     """The addresses as they stand now."""
     chosen = select(address).where(among(connection, address.c.recipient, recipients))
-    return [as_change(row) for row in connection.execute(chosen)]
+    return [as_change(row) for row in connection.execute(chosen).all()]
 
 
 def as_change(row: Any) -> Change:
     """A row of `address` as the ledger thinks of it."""
-    standing = Standing(State(row.state), row.soft, row.hard, row.reason, row.since, row.event_id)
-    return Change(row.recipient, row.version, standing)
+    recipient, state, soft, hard, reason, since, event_id, version, _ = row
+    return Change(recipient, version, Standing(_STATES[state], soft, hard, reason, since, event_id))
 
 
-def recompute(connection: Connection, before: Mapping[str, Change], limits: Policy, now: datetime) -> list[Change]:
-    """Fold locked addresses anew, write down those whose standing changed, and remember to tell it."""
-    reports = _counted_reports(connection, list(before))
+def recompute(
+    connection: Connection,
+    before: Mapping[str, Change],
+    limits: Policy,
+    now: datetime,
+    first_reports: Mapping[str, list[Report]] = MappingProxyType({}),
+) -> list[Change]:
+    """Fold locked addresses anew, write down those whose standing changed, and remember to tell it.
+
+    `first_reports`: all that count of addresses of which nothing else was ever reported; they need not be read.
+    """
     marks = _latest_marks(connection, list(before))
+    known = [recipient for recipient in before if recipient not in first_reports]
+    events = _earliest_events(connection, known, limits)
     changed: list[tuple[Change, Standing]] = []
     for recipient in sorted(before):
-        standing = judge_address(fold_events(reports.get(recipient, ())), limits, marks.get(recipient))
+        told, more_soft = events.get(recipient, _NO_EVENTS)
+        if recipient in first_reports:
+            told = fold_events(first_reports[recipient])
+        standing = judge_address(told, limits, marks.get(recipient), more_soft)
         if standing != before[recipient].standing:
             changed.append((before[recipient], standing))
     if not changed:
@@ -69,20 +102,49 @@ def _event_between(before: Standing, after: Standing) -> str | None:
     return None if event_of(before) == event_of(after) else event_of(after)
 
 
-def _counted_reports(connection: Connection, recipients: Sequence[str]) -> dict[str, list[Report]]:
-    """The reports that count: delivered by nobody's run, or by one that is not held and was not dropped."""
-    kept_out = and_(hold.c.run_id == raw_run.c.run_id, hold.c.state.in_(("held", "dropped")))
-    delivered = exists().where(raw_run.c.raw_id == report.c.raw_id, ~exists().where(kept_out))
-    columns = (report.c.recipient, report.c.raw_id, report.c.event_id, report.c.severity, report.c.reason)
-    counted = (
-        select(*columns, raw.c.received_at)
+def _earliest_events(
+    connection: Connection, recipients: Sequence[str], limits: Policy
+) -> dict[str, tuple[list[Event], int]]:
+    """The events that can decide, folded from the reports that count, and how many soft ones come after those.
+
+    fold.fold_events in SQL: of an address with 10,000 events some few leave the database.
+    """
+    if not recipients:
+        return {}
+    said = (report.c.severity.desc(), raw.c.received_at, report.c.raw_id)
+    of_event = (report.c.recipient, report.c.event_id, report.c.severity < 0)
+    facts = (
+        select(
+            *(report.c.recipient, report.c.event_id, report.c.severity, report.c.reason, raw.c.received_at),
+            func.row_number().over(partition_by=of_event, order_by=said).label("place"),
+        )
         .join(raw, raw.c.raw_id == report.c.raw_id)
-        .where(among(connection, report.c.recipient, recipients), delivered)
+        .where(among(connection, report.c.recipient, recipients), is_delivered())
+        .subquery()
     )
-    reports: dict[str, list[Report]] = defaultdict(list)
-    for recipient, raw_id, event_id, severity, reason, received_at in connection.execute(counted):
-        reports[recipient].append(Report(raw_id, event_id, Severity(severity), received_at, reason))
-    return reports
+    released = exists().where(
+        mark.c.recipient == facts.c.recipient, mark.c.state == RELEASED, mark.c.made_at >= facts.c.received_at
+    )
+    of_severity = (facts.c.recipient, facts.c.severity)
+    ranked = (
+        select(
+            *(facts.c.recipient, facts.c.event_id, facts.c.severity, facts.c.received_at, facts.c.reason),
+            func.row_number()
+            .over(partition_by=of_severity, order_by=(facts.c.received_at, facts.c.event_id))
+            .label("number"),
+            func.count().over(partition_by=of_severity).label("total"),
+        )
+        .where(facts.c.place == 1, facts.c.severity.in_(DECISIVE), ~released)
+        .subquery()
+    )
+    chosen = select(ranked).where(ranked.c.number <= limits.soft_limit)
+    events: dict[str, tuple[list[Event], int]] = {}
+    for recipient, event_id, severity, received_at, reason, number, total in connection.execute(chosen).all():
+        known, more_soft = events.get(recipient, _NO_EVENTS)
+        if severity == Severity.SOFT and number == 1:
+            more_soft = max(0, total - limits.soft_limit)
+        events[recipient] = [*known, Event(event_id, SEVERITIES[severity], received_at, reason)], more_soft
+    return events
 
 
 def _latest_marks(connection: Connection, recipients: Sequence[str]) -> dict[str, Mark]:

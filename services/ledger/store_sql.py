@@ -4,18 +4,19 @@ Holds, addresses, policy, mails, reports, then the fold in a statement of its ow
 the inserts the fold would not see what another ledger committed meanwhile, and lose its count.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, Engine, delete, select
 
-from services.ledger.bulk_sql import among, insert_new, insert_rows, update_rows
-from services.ledger.fold import merge_outcomes, severity_of
+from services.ledger.bulk_sql import among, delete_free_rows, insert_new, insert_rows, update_rows
+from services.ledger.fold import Report, merge_outcomes, severity_of
+from services.ledger.policy import SEVERITIES
 from services.ledger.ports import Change
-from services.ledger.standings_sql import lock_addresses, read_addresses, read_policy, recompute
+from services.ledger.standings_sql import lock_and_make, read_addresses, read_policy, recompute
 from shared.contract import Outcome, VerdictMessage
-from shared.tables.ledger import hold, outbox, projection, raw, raw_run, report
+from shared.tables.ledger import KEPT_OUT, hold, outbox, projection, raw, raw_run, report
 from shared.tables.transactions import now_of, transaction
 
 TRANSACTION_OUTCOMES: Final = 2000
@@ -47,13 +48,12 @@ class SqlVerdictStore:
         return [change for part in _parts(verdicts) for change in self._record_part(part)]
 
     def _record_part(self, verdicts: Sequence[VerdictMessage]) -> list[Change]:
-        storable = [_storable(verdict) for verdict in verdicts]
-        mails = _merge_copies(storable)
+        batch = _prepare(verdicts)
         extra: set[str] = set()
         while True:
             try:
                 with transaction(self._engine) as connection:
-                    return _record(connection, mails, storable, extra)
+                    return _record(connection, batch, extra)
             except _NewRecipients as exc:
                 extra |= set(exc.args[0])
 
@@ -65,12 +65,9 @@ class SqlVerdictStore:
 
     def clear_outbox(self, changes: Sequence[Change]) -> None:
         """Forget exactly these versions: an older one may hold word of an event that is still to be told."""
+        rows = [{"recipient": change.recipient, "version": change.version} for change in changes]
         with transaction(self._engine) as connection:
-            told = among(connection, outbox.c.recipient, [change.recipient for change in changes])
-            versions = among(connection, outbox.c.version, [change.version for change in changes])
-            # A row that another ledger is telling is that ledger's to delete; nobody waits for anybody.
-            free = select(outbox.c.version).where(told, versions).with_for_update(skip_locked=True)
-            connection.execute(delete(outbox).where(told, outbox.c.version.in_(free)))
+            delete_free_rows(connection, outbox, rows)
 
 
 def _parts(verdicts: Sequence[VerdictMessage]) -> Iterator[list[VerdictMessage]]:
@@ -89,6 +86,13 @@ def _parts(verdicts: Sequence[VerdictMessage]) -> Iterator[list[VerdictMessage]]
 
 def _storable(verdict: VerdictMessage) -> VerdictMessage:
     """The verdict as every database takes it: no NUL, no time before 1970, no reason longer than its column."""
+    if (
+        verdict["received_at"] >= _EARLIEST
+        and verdict["judged_at"] >= _EARLIEST
+        and not _has_nul(verdict)
+        and all(map(_is_storable, verdict["outcomes"]))
+    ):
+        return verdict
     kept: VerdictMessage = _without_nul(verdict)
     kept["received_at"] = max(verdict["received_at"], _EARLIEST)
     kept["judged_at"] = max(verdict["judged_at"], _EARLIEST)
@@ -97,6 +101,14 @@ def _storable(verdict: VerdictMessage) -> VerdictMessage:
         if outcome["reason"]:
             outcome["reason"] = outcome["reason"][:_REASON_LENGTH]
     return kept
+
+
+def _is_storable(outcome: Outcome) -> bool:
+    return len(outcome["reason"] or "") <= _REASON_LENGTH and not _has_nul(outcome)
+
+
+def _has_nul(fields: Mapping[str, Any]) -> bool:
+    return "\x00" in "".join([value for value in fields.values() if type(value) is str])
 
 
 def _without_nul(fields: T) -> T:
@@ -126,33 +138,69 @@ def _age(verdict: VerdictMessage) -> tuple[int, datetime]:
     return verdict["classifier_version"], verdict["judged_at"]
 
 
-def _record(
-    connection: Connection, mails: dict[str, VerdictMessage], copies: Sequence[VerdictMessage], extra: set[str]
-) -> list[Change]:
+class _Batch(NamedTuple):
+    """Verdicts made into rows, before anything is locked: several ledgers wait for each other's locks, not for this."""
+
+    copies: list[VerdictMessage]
+    mails: dict[str, VerdictMessage]
+    mail_rows: dict[str, dict[str, Any]]
+    report_rows: dict[str, list[dict[str, Any]]]
+    recipients: set[str]
+    runs: set[str]
+
+
+def _prepare(verdicts: Sequence[VerdictMessage]) -> _Batch:
+    copies = [_storable(verdict) for verdict in verdicts]
+    mails = _merge_copies(copies)
+    mail_rows: dict[str, dict[str, Any]] = {}
+    report_rows: dict[str, list[dict[str, Any]]] = {}
+    recipients: set[str] = set()
+    for raw_id in sorted(mails):
+        outcomes = merge_outcomes(mails[raw_id]["outcomes"])
+        mail_rows[raw_id] = _mail_row(mails[raw_id])
+        report_rows[raw_id] = [_report_row(raw_id, name, outcome) for name, outcome in sorted(outcomes.items())]
+        recipients.update(outcomes)
+    recipients.discard("")
+    return _Batch(copies, mails, mail_rows, report_rows, recipients, {one["run_id"] for one in copies if one["run_id"]})
+
+
+def _record(connection: Connection, batch: _Batch, extra: set[str]) -> list[Change]:
     now = now_of(connection)
-    outcomes = {raw_id: merge_outcomes(verdict["outcomes"]) for raw_id, verdict in mails.items()}
-    runs = {verdict["run_id"] for verdict in copies if verdict["run_id"]}
-    if runs:
-        met = select(hold.c.run_id).where(among(connection, hold.c.run_id, runs)).order_by(hold.c.run_id)
-        connection.execute(met.with_for_update(read=True)).all()
-    recipients = extra | {name for merged in outcomes.values() for name in merged if name}
-    recipients |= _reported_recipients(connection, mails)
-    before = lock_addresses(connection, sorted(recipients), now)
+    recipients = batch.recipients | extra
+    kept_out = _lock_holds(connection, batch.runs)
+    before, made = lock_and_make(connection, sorted(recipients), now)
     limits = read_policy(connection)
-    fresh, replaced = _record_mails(connection, mails, now)
-    stale = [raw_id for raw_id in mails if raw_id not in fresh]
-    if unlocked := _reported_recipients(connection, stale) - recipients:
+    fresh, replaced = _record_mails(connection, batch, now)
+    stale = [raw_id for raw_id in batch.mails if raw_id not in fresh]
+    if stale and (unlocked := _reported_recipients(connection, stale) - recipients):
         raise _NewRecipients(unlocked)
-    _record_runs(connection, copies, now)
     if replaced:
         connection.execute(delete(report).where(among(connection, report.c.raw_id, replaced)))
-    rows = [
-        _report_row(raw_id, name, outcome)
-        for raw_id in sorted(fresh | replaced)
-        for name, outcome in sorted(outcomes[raw_id].items())
-    ]
-    insert_rows(connection, report, rows)
-    return recompute(connection, before, limits, now)
+    said = [row for raw_id, rows in batch.report_rows.items() if raw_id in fresh or raw_id in replaced for row in rows]
+    insert_rows(connection, report, said)
+    # An address that is new has no more reports than these, unless a run that brought one is held.
+    first = {} if kept_out or replaced else _reports_of(made, said, batch.mails, now)
+    return recompute(connection, before, limits, now, first)
+
+
+def _lock_holds(connection: Connection, runs: set[str]) -> bool:
+    """Keep a person from deciding about these runs meanwhile; whether one of them is not to be counted."""
+    if not runs:
+        return False
+    met = select(hold.c.state).where(among(connection, hold.c.run_id, runs)).order_by(hold.c.run_id)
+    return any(state in KEPT_OUT for state in connection.execute(met.with_for_update(read=True)).scalars())
+
+
+def _reports_of(
+    recipients: set[str], rows: Sequence[Mapping[str, Any]], mails: Mapping[str, VerdictMessage], now: datetime
+) -> dict[str, list[Report]]:
+    reports: dict[str, list[Report]] = {recipient: [] for recipient in recipients}
+    for row in rows:
+        if (known := reports.get(row["recipient"])) is not None:
+            raw_id = row["raw_id"]
+            received_at = min(mails[raw_id]["received_at"], now)
+            known.append(Report(raw_id, row["event_id"], SEVERITIES[row["severity"]], received_at, row["reason"]))
+    return reports
 
 
 def _reported_recipients(connection: Connection, raw_ids: Iterable[str]) -> set[str]:
@@ -160,38 +208,40 @@ def _reported_recipients(connection: Connection, raw_ids: Iterable[str]) -> set[
     return set(connection.execute(select(report.c.recipient).where(mails, report.c.recipient != "")).scalars())
 
 
-def _record_mails(connection: Connection, mails: dict[str, VerdictMessage], now: datetime) -> tuple[set[str], set[str]]:
+def _record_mails(connection: Connection, batch: _Batch, now: datetime) -> tuple[set[str], set[str]]:
     """Insert or bring up to date the row of every mail; which are new, and of which the outcomes are replaced."""
-    rows = {raw_id: _mail_row(mails[raw_id], now) for raw_id in sorted(mails)}
+    rows = batch.mail_rows
+    mails = batch.mails
+    for row in rows.values():
+        row["received_at"] = min(row["received_at"], now)
     fresh = insert_new(connection, raw, list(rows.values()), raw.c.raw_id)
-    stale = [raw_id for raw_id in rows if raw_id not in fresh]
+    first_runs = {raw_id: rows[raw_id]["run_id"] for raw_id in fresh}
     replaced: set[str] = set()
-    if not stale:
-        return fresh, replaced
-    known = select(raw).where(among(connection, raw.c.raw_id, stale)).order_by(raw.c.raw_id).with_for_update()
-    changed: list[dict[str, Any]] = []
-    for found in connection.execute(known).mappings().all():
-        row = rows[found["raw_id"]]
-        earliest = min(found["received_at"], row["received_at"])
-        if _age(mails[found["raw_id"]]) > (found["classifier_version"], found["judged_at"]):
-            replaced.add(found["raw_id"])
-            changed.append({**row, "received_at": earliest})
-        elif earliest < found["received_at"]:
-            changed.append({**found, "received_at": earliest})
-    update_rows(connection, raw, changed, raw.c.raw_id)
+    stale = [raw_id for raw_id in rows if raw_id not in fresh]
+    if stale:
+        known = select(raw).where(among(connection, raw.c.raw_id, stale)).order_by(raw.c.raw_id).with_for_update()
+        changed: list[dict[str, Any]] = []
+        for found in connection.execute(known).mappings().all():
+            first_runs[found["raw_id"]] = found["run_id"]
+            row = rows[found["raw_id"]]
+            earliest = min(found["received_at"], row["received_at"])
+            if _age(mails[found["raw_id"]]) > (found["classifier_version"], found["judged_at"]):
+                replaced.add(found["raw_id"])
+                changed.append({**row, "run_id": found["run_id"], "received_at": earliest})
+            elif earliest < found["received_at"]:
+                changed.append({**found, "received_at": earliest})
+        update_rows(connection, raw, changed, raw.c.raw_id)
+    runs = {(verdict["raw_id"], verdict["run_id"] or _NO_RUN) for verdict in batch.copies}
+    again = sorted(pair for pair in runs if pair[1] != first_runs[pair[0]])
+    further = [{"raw_id": raw_id, "run_id": run_id, "recorded_at": now} for raw_id, run_id in again]
+    insert_rows(connection, raw_run, further, skip_known=True)
     return fresh, replaced
 
 
-def _mail_row(verdict: VerdictMessage, now: datetime) -> dict[str, Any]:
+def _mail_row(verdict: VerdictMessage) -> dict[str, Any]:
     row: dict[str, Any] = {name: verdict[name] for name in _MAIL_COLUMNS}  # type: ignore[literal-required]
-    row["received_at"] = min(verdict["received_at"], now)
+    row["run_id"] = verdict["run_id"] or _NO_RUN
     return row
-
-
-def _record_runs(connection: Connection, copies: Sequence[VerdictMessage], now: datetime) -> None:
-    pairs = sorted({(verdict["raw_id"], verdict["run_id"] or _NO_RUN) for verdict in copies})
-    rows = [{"raw_id": raw_id, "run_id": run_id, "recorded_at": now} for raw_id, run_id in pairs]
-    insert_rows(connection, raw_run, rows, skip_known=True)
 
 
 def _report_row(raw_id: str, recipient: str, outcome: Outcome) -> dict[str, Any]:

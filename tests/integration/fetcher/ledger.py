@@ -10,7 +10,7 @@ from sqlalchemy import Engine, insert, select
 from shared.bus import Delivery, Rejection
 from shared.identity import raw_id
 from shared.local_bus import LocalBus
-from shared.tables.ledger import archive, hold, raw, raw_run
+from shared.tables.ledger import archive, hold, raw
 from shared.topology import CLASSIFIER_RAW
 from shared.wire import read_raw_bounce
 
@@ -52,7 +52,7 @@ class Ledger:
     def record(
         self, raw_ids: Iterable[str], kind: str, verdict: str, *, run_id: str = "", truncated: bool = False
     ) -> None:
-        """Write raw, archive and raw_run, as the ledger does; a mail that has its rows already keeps them."""
+        """Write raw and archive, as the ledger does; a mail that has its rows already keeps them."""
         with self.engine.begin() as connection:
             for name in raw_ids:
                 if connection.execute(select(raw.c.raw_id).where(raw.c.raw_id == name)).first():
@@ -60,6 +60,7 @@ class Ledger:
                 connection.execute(
                     insert(raw).values(
                         raw_id=name,
+                        run_id=run_id,
                         received_at=LONG_AGO,
                         kind=kind,
                         verdict=verdict,
@@ -68,7 +69,6 @@ class Ledger:
                         truncated=truncated,
                     )
                 )
-                connection.execute(insert(raw_run).values(raw_id=name, run_id=run_id, recorded_at=LONG_AGO))
                 connection.execute(
                     insert(archive).values(
                         raw_id=name, archived_at=LONG_AGO, size_bytes=1, truncated=truncated, body=b""

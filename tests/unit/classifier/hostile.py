@@ -211,7 +211,11 @@ EXPRESSIONS: Final[dict[str, Shape]] = {
             "LABEL": b"failed recipient address to: ['smtp:",
             "SENTENCE, gaps": b"mail for user ",
             "COMMAND": b"rcpt to : <",
-            "_EXPANDED": b"alias from ",
+            "NAMED": b"Aa Bb Cc ",
+            "_ANOTHER": b"a@b;",
+            "_ANOTHER, names": b"a@b; Aa Bb Cc <",
+            "_QUOTED_NAME": b"'" + b"a" * 80 + b"' <",
+            "EXPANDED": b"alias from ",
             "_WHOLE_LINE": b"550 <<<",
         }.items()
     },
