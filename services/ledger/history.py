@@ -16,10 +16,8 @@ class Delivered:
     hold: str | None
     """held, applied or dropped; None when it never was held."""
 
-    @property
-    def counts(self) -> bool:
-        """Whether what it delivered is part of the fold."""
-        return self.hold not in ("held", "dropped")
+    counts: bool
+    """What it delivered is part of the fold."""
 
 
 @dataclass(frozen=True, slots=True)

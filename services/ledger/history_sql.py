@@ -21,7 +21,7 @@ from services.ledger.history import (
 from services.ledger.policy import Mark, Severity, Standing
 from services.ledger.ports import RELEASED
 from services.ledger.standings_sql import read_addresses, read_policy
-from shared.tables.ledger import address, audit, hold, mark, raw, raw_run, report
+from shared.tables.ledger import KEPT_OUT, address, audit, hold, mark, raw, raw_run, report
 from shared.tables.transactions import transaction
 
 NEWEST: Final = 100
@@ -87,8 +87,14 @@ def _reports(connection: Connection, recipient: str) -> list[Report]:
 
 
 def _deliveries(connection: Connection, recipient: str) -> dict[str, tuple[Delivered, ...]]:
-    """The ways in which every mail that speaks of the address came."""
-    came = (
+    """The ways in which every mail that speaks of the address came: the first stands with the mail."""
+    first = (
+        select(raw.c.raw_id, raw.c.run_id, hold.c.state)
+        .join(report, report.c.raw_id == raw.c.raw_id)
+        .outerjoin(hold, hold.c.run_id == raw.c.run_id)
+        .where(report.c.recipient == recipient)
+    )
+    again = (
         select(raw_run.c.raw_id, raw_run.c.run_id, hold.c.state)
         .join(report, report.c.raw_id == raw_run.c.raw_id)
         .outerjoin(hold, hold.c.run_id == raw_run.c.run_id)
@@ -96,8 +102,9 @@ def _deliveries(connection: Connection, recipient: str) -> dict[str, tuple[Deliv
         .order_by(raw_run.c.recorded_at, raw_run.c.run_id)
     )
     ways: dict[str, list[Delivered]] = defaultdict(list)
-    for raw_id, run_id, state in connection.execute(came):
-        ways[raw_id].append(Delivered(run_id or None, state))
+    for came in (first, again):
+        for raw_id, run_id, state in connection.execute(came):
+            ways[raw_id].append(Delivered(run_id or None, state, state not in KEPT_OUT))
     return {raw_id: tuple(all_ways) for raw_id, all_ways in ways.items()}
 
 

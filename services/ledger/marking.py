@@ -4,7 +4,7 @@ A word of a person is recorded first; what Redis or the broker could not be told
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final, Protocol
 
@@ -145,7 +145,8 @@ class Marking:
             return True
         handler = VerdictHandler(self._verdicts, self._projection, self._publisher or _NoBroker())
         if self._publisher is None:
-            told, done = [replace(one, event=None) for one in changes], [one for one in changes if one.event is None]
+            told = [Change(one.recipient, one.version, one.standing) for one in changes]
+            done = [one for one in changes if one.event is None]
         else:
             told = done = changes
         try:

@@ -74,7 +74,7 @@ def test_every_field_of_the_evidence(store: SqlVerdictStore, history: SqlHistory
     assert [(way.run_id, way.hold) for way in one.delivered] == [("run-1", None)]
     assert found.version > 0
     assert found.changed_at is not None
-    assert orjson.loads(orjson.dumps(found))["entries"][0]["type"] == "event"
+    assert orjson.loads(orjson.dumps(found.entries))[0]["type"] == "event"
 
 
 def test_in_order_of_time_with_what_people_said(engine: Engine, store: SqlVerdictStore, history: SqlHistory) -> None:
@@ -117,6 +117,16 @@ def test_why_the_rest_does_not_count(engine: Engine, store: SqlVerdictStore, his
     assert [way.hold for one in found[:3] for way in one.reports[0].delivered] == ["held", "dropped", "applied"]
 
 
+def test_every_way_in_which_a_mail_came(engine: Engine, store: SqlVerdictStore, history: SqlHistory) -> None:
+    plant(engine, {"held": "held"})
+    for run_id in ("held", None, "later", "held"):
+        store.record([verdict("1", outcome(ANN), run_id=run_id)])
+    (entry,) = events(history.read(ANN))
+    ways = [(way.run_id, way.hold, way.counts) for way in entry.reports[0].delivered]
+    assert ways == [("held", "held", False), (None, None, True), ("later", None, True)]
+    assert (entry.counts, entry.decided) == (True, True)
+
+
 def test_one_event_of_many_reports(store: SqlVerdictStore, history: SqlHistory) -> None:
     store.record([verdict(str(n), outcome(ANN, ("hard", "soft")[n > 0], "send"), received_at=at(n)) for n in range(50)])
     (bounded,) = events(history.read(ANN))
@@ -149,6 +159,6 @@ def test_nothing_of_others(engine: Engine, store: SqlVerdictStore, history: SqlH
     store.record([verdict("1", outcome(ANN, diagnostic_code="ann's"), outcome(BOB, diagnostic_code="bob's"))])
     SqlMarks(engine).mark("suppressed", {BOB: "bob's"}, "eva")
     found = history.read(ANN)
-    assert b"bob's" not in orjson.dumps(found)
+    assert b"bob's" not in orjson.dumps(found.entries)
     assert found.events_total == 1
     assert found.entries[0].at == T0

@@ -9,10 +9,10 @@ from services.ledger.history import Delivered, Happening, explain_events
 from services.ledger.policy import Mark, Policy, Severity, Standing, judge_address
 
 T0 = datetime(2026, 3, 1, tzinfo=UTC)
-FREE = (Delivered(None, None),)
-HELD = (Delivered("run-1", "held"),)
-DROPPED = (Delivered("run-2", "dropped"),)
-APPLIED = (Delivered("run-3", "applied"),)
+FREE = (Delivered(None, None, True),)
+HELD = (Delivered("run-1", "held", False),)
+DROPPED = (Delivered("run-2", "dropped", False),)
+APPLIED = (Delivered("run-3", "applied", True),)
 
 
 def at(days: float) -> datetime:
