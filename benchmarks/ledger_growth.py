@@ -23,7 +23,8 @@ _REPORTS_AN_ADDRESS: Final = 2
 _MAILS: Final = text("""
 INSERT INTO raw (raw_id, run_id, received_at, kind, verdict, classifier_version, judged_at, list_id, account, truncated)
 SELECT encode(sha256(convert_to(:who || n, 'UTF8')), 'hex'), 'history',
-       timestamptz '2025-01-01' + n * interval '1 second', 'bounce', 'soft', 1, timestamptz '2025-01-01', 'weekly', 'weekly', false
+       timestamptz '2025-01-01' + n * interval '1 second', 'bounce', 'soft', 1, timestamptz '2025-01-01', 'weekly', 'weekly',
+       false
 FROM generate_series(1, :count) AS n
 """)
 _REPORTS: Final = text("""

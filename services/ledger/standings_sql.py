@@ -20,7 +20,13 @@ _STATES: Final = {state.value: state for state in State}
 
 
 def read_policy(connection: Connection) -> Policy:
-    """The policy in force, read under the locks of the addresses; never cached."""
+    """The policy in force, read under the locks of the addresses; never cached.
+
+    Whoever changes it locks the first version's row, and so waits for those who still judge by the old one.
+    """
+    gate = select(policy.c.version).order_by(policy.c.version).limit(1)
+    connection.execute(gate.with_for_update(read=True)).one()
+    # A statement of its own: the one that waited would still see the old one.
     row = connection.execute(select(policy).order_by(policy.c.version.desc()).limit(1)).one()
     return Policy(row.soft_limit, row.complaint_suppresses)
 

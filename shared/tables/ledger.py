@@ -121,6 +121,7 @@ policy: Final = Table(
     Column("soft_limit", Integer, nullable=False),
     Column("complaint_suppresses", Boolean, nullable=False),
     Column("made_at", UtcDateTime, nullable=False),
+    Column("recomputed_at", UtcDateTime, comment="when the last address stood by it"),
     comment="the greatest version is in force",
 )
 

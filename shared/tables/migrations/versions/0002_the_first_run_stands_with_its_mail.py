@@ -39,6 +39,16 @@ def upgrade() -> None:
         batch.drop_constraint("fk_report_raw_id", type_="foreignkey")
     with op.batch_alter_table("address") as batch:
         batch.drop_index("ix_address_version")
+    with op.batch_alter_table("policy") as batch:
+        batch.add_column(
+            sa.Column(
+                "recomputed_at",
+                sa.DateTime(timezone=True),
+                nullable=True,
+                comment="when the last address stood by it",
+            )
+        )
+    op.execute("UPDATE policy SET recomputed_at = made_at")
     if op.get_bind().dialect.name == "postgresql":
         op.execute("ALTER TABLE address SET (fillfactor = 80)")
         op.execute("COMMENT ON TABLE raw_run IS 'the further runs that delivered a mail again'")
@@ -49,6 +59,8 @@ def downgrade() -> None:
     op.execute(
         "INSERT INTO raw_run (raw_id, run_id, recorded_at) SELECT raw_id, run_id, received_at FROM raw ON CONFLICT DO NOTHING"
     )
+    with op.batch_alter_table("policy") as batch:
+        batch.drop_column("recomputed_at")
     with op.batch_alter_table("address") as batch:
         batch.create_index("ix_address_version", ["version"], unique=False)
     with op.batch_alter_table("report") as batch:
