@@ -5,13 +5,13 @@ from datetime import datetime
 
 import orjson
 import pytest
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import Engine, event, insert, select
 
 from services.ledger.history import AuditEntry, EventEntry, Evidence, History, MarkEntry
 from services.ledger.history_sql import NEWEST, REPORTS_OF_EVENT, SqlHistory
 from services.ledger.marks_sql import SqlMarks
 from services.ledger.store_sql import SqlVerdictStore
-from shared.tables.ledger import audit, mark
+from shared.tables.ledger import address, audit, mark, policy, raw, report
 from tests.property.ledger_model import FAR_FUTURE, T0, at, name, outcome, plant, standing, verdict
 
 ANN = "ann@example.com"
@@ -153,6 +153,15 @@ def test_ten_thousand_events_are_bounded(engine: Engine, store: SqlVerdictStore,
     said_last = [entry.why for entry in found.entries if isinstance(entry, MarkEntry)]
     assert said_last == [str(n) for n in range(5, NEWEST + 5)]
     assert len(history.read(ANN, newest=None).entries) == count + 2 * (NEWEST + 5)
+
+
+def test_looking_waits_for_nobody(pg: Engine) -> None:
+    SqlVerdictStore(pg).record([verdict("1", outcome(ANN))])
+    event.listen(pg, "begin", lambda connection: connection.exec_driver_sql("SET LOCAL lock_timeout = '2s'"))
+    with pg.connect() as busy:
+        for table in (address, policy, raw, report):
+            busy.execute(select(table).with_for_update())
+        assert SqlHistory(pg).read(ANN).standing.state == "bounced"
 
 
 def test_nothing_of_others(engine: Engine, store: SqlVerdictStore, history: SqlHistory) -> None:
