@@ -10,9 +10,10 @@ import structlog
 
 from services.ledger.policy import State
 from services.ledger.ports import ArchivedMail, Change, DeadLetter, Projection, VerdictStore, event_of
+from shared.addresses import normalise_address
 from shared.bus import FAILED_AT_HEADER, QUEUE_HEADER, REASON_HEADER, Delivery, Message, Publisher, Rejection
 from shared.contract import RFC822, AddressEvent, VerdictMessage
-from shared.errors import Permanent, Transient
+from shared.errors import InvalidAddress, Permanent, Transient
 from shared.identity import cut, raw_id
 from shared.topology import QUEUES
 from shared.wire import address_event_message, read_raw_bounce, read_verdict
@@ -38,8 +39,8 @@ class VerdictHandler:
         rejections: list[Rejection] = []
         for delivery in deliveries:
             try:
-                verdicts.append(read_verdict(delivery.message))
-            except Permanent as exc:
+                verdicts.append(_with_normal_addresses(read_verdict(delivery.message)))
+            except (Permanent, InvalidAddress) as exc:
                 rejections.append(Rejection(delivery, str(exc)))
         changes = self._store.record(verdicts)
         if changes and self.tell(changes):
@@ -67,6 +68,14 @@ class VerdictHandler:
     def forget(self, changes: Sequence[Change]) -> None:
         """Take what was told out of the outbox. Raises DatabaseUnreachable."""
         self._store.clear_outbox(changes)
+
+
+def _with_normal_addresses(verdict: VerdictMessage) -> VerdictMessage:
+    """Whoever wrote it: senders ask for the one normal form. Raises InvalidAddress."""
+    for outcome in verdict["outcomes"]:
+        if outcome["recipient"]:
+            outcome["recipient"] = normalise_address(outcome["recipient"])
+    return verdict
 
 
 def _event_message(epoch: int, change: Change) -> Message:
