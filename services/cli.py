@@ -10,7 +10,10 @@ from click.exceptions import NoArgsIsHelpError
 
 from services.commands.asking import check, filter_csv
 from services.commands.dead import dead
+from services.commands.exchanging import export_csv, import_csv
+from services.commands.history import history
 from services.commands.judging import classify, explain
+from services.commands.marking import release, suppress
 from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild
 from services.commands.process import process
 from services.commands.publishing import fetch, publish
@@ -82,6 +85,11 @@ for command in (
     explain,
     check,
     filter_csv,
+    history,
+    suppress,
+    release,
+    export_csv,
+    import_csv,
     publish,
     fetch,
     dead,

@@ -67,6 +67,7 @@ class EmbeddedPipeline:
 
     def __enter__(self) -> Self:
         ledger.keep_up(self._engine, self._projection, self._verdicts)
+        self.newly_suppressed.clear()  # what was left behind, or done by hand before, is no find of this run
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -22,13 +22,13 @@ from services.commands.terminal import (
     setting,
 )
 from shared.addresses import normalise_address
+from shared.contacts import find_column, guess_delimiter, read_address, read_head
 from shared.errors import ConfigurationError, InvalidAddress
 from shared.suppressions import Suppressions, connect_redis
 from shared.tables.ledger import address
 from shared.tables.schema import DatabaseUnreachable
 from shared.tables.transactions import transaction
 
-_COLUMN_NAMES: Final = ("email", "e-mail", "address", "email address", "e-mail address", "mail")
 _ROWS: Final = 1000
 
 
@@ -122,18 +122,18 @@ def filter_csv(column: str | None, suppressed: bool, database: str | None) -> No
         first_line = sys.stdin.readline()
         if not first_line.strip():
             raise ConfigurationError("standard input is empty; a CSV with a head line was expected")
-        delimiter = max(",;\t", key=first_line.count)
+        delimiter = guess_delimiter(first_line)
         reader = csv.reader(chain([first_line], sys.stdin), delimiter=delimiter)
         writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
-        head = _read_head(reader)
-        index = _find_column(head, column)
+        head = read_head(reader, "standard input")
+        index = find_column(head, column)
         writer.writerow(head)
         with progress_bar("filtering", None) as advance:
             for rows in _chunks(reader):
                 asked: list[tuple[list[str], str]] = []
                 for number, row in rows:
                     try:
-                        asked.append((row, normalise_address(row[index] if index < len(row) else "")))
+                        asked.append((row, read_address(row[index] if index < len(row) else "")))
                     except InvalidAddress as exc:
                         invalid += 1
                         click.echo(f"mailroom: line {number}: {printable(str(exc))}", err=True)
@@ -147,29 +147,6 @@ def filter_csv(column: str | None, suppressed: bool, database: str | None) -> No
     click.echo(f"{kept:,} rows printed, {dropped:,} left out, {invalid:,} without a valid address", err=True)
     if invalid:
         sys.exit(2)
-
-
-def _read_head(reader: Any) -> list[str]:
-    try:
-        head: list[str] = next(reader)
-    except csv.Error as exc:
-        raise ConfigurationError(f"standard input is not CSV: {exc}") from exc
-    if any("\x00" in name or "\udcff" in name for name in head):
-        raise ConfigurationError("standard input looks like UTF-16: save it as UTF-8")
-    return head
-
-
-def _find_column(head: Sequence[str], wanted: str | None) -> int:
-    names = [name.strip().lstrip("\ufeff").lower() for name in head]
-    for name in (wanted.lower(),) if wanted else _COLUMN_NAMES:
-        if names.count(name) > 1:
-            raise ConfigurationError(f"{names.count(name)} columns are named {name!r}: rename all but one")
-        if name in names:
-            return names.index(name)
-    if wanted is None and len(names) == 1 and "@" not in names[0]:
-        return 0
-    looked_for = f"no column is named {wanted!r}" if wanted else "no column is named email"
-    raise ConfigurationError(f"{looked_for}; the head line has {', '.join(map(repr, head))}: choose one with --column")
 
 
 def _chunks(reader: Any) -> Iterator[list[tuple[int, list[str]]]]:

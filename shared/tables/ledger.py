@@ -188,6 +188,7 @@ audit: Final = Table(
     Column("what", String(64), nullable=False),
     Column("subject", String(320), nullable=False),
     Column("why", Text, nullable=False),
+    Index("ix_audit_subject", "subject"),
     comment="who changed what by hand",
 )
 

@@ -24,6 +24,8 @@ MAILS = ROOT / "tests/unit/classifier/mails"
         ["process", str(MAILS), "--json"],
         ["process", str(MAILS)],
         ["filter"],
+        ["export"],
+        ["history", "anna.berg@example.org"],
         ["rules", "--help"],
     ],
     ids=" ".join,
@@ -31,7 +33,7 @@ MAILS = ROOT / "tests/unit/classifier/mails"
 def test_output_that_nobody_reads_ends_it_quietly(
     arguments: list[str], environment: dict[str, str], tmp_path: Path, mailroom: Callable[..., Ran]
 ) -> None:
-    if arguments == ["filter"]:
+    if arguments[0] in ("filter", "export", "history"):
         mailroom("process", ROOT / "samples/mails/postfix_user_unknown.eml")
     reader, writer = os.pipe()
     os.close(reader)

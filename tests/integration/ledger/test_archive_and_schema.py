@@ -4,6 +4,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
 from sqlalchemy import Engine, inspect, update
 
 from services.ledger.archive_sql import SqlArchive
@@ -78,6 +80,10 @@ class TestSchema:
         upgrade(engine)
         require_current(engine)
         assert set(inspect(engine).get_table_names()) == {*metadata.tables, "alembic_version"}
+
+    def test_the_history_of_the_schema_leads_to_the_tables(self, engine: Engine) -> None:
+        with engine.connect() as connection:
+            assert compare_metadata(MigrationContext.configure(connection), metadata) == []
 
     def test_two_at_once(self, empty_engine: Engine) -> None:
         errors: list[BaseException] = []
