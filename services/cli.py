@@ -15,6 +15,7 @@ from services.commands.history import history
 from services.commands.judging import classify, explain
 from services.commands.marking import release, suppress
 from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild
+from services.commands.policy import policy
 from services.commands.process import process
 from services.commands.publishing import fetch, publish
 from services.commands.rules import rules
@@ -88,6 +89,7 @@ for command in (
     history,
     suppress,
     release,
+    policy,
     export_csv,
     import_csv,
     publish,

@@ -140,13 +140,16 @@ class Marking:
         return Done(marked, is_told)
 
     def _tell(self, marked: Sequence[Marked]) -> bool:
-        changes = [one.change for one in marked if one.change is not None]
+        return self.tell([one.change for one in marked if one.change is not None])
+
+    def tell(self, changes: Sequence[Change]) -> bool:
+        """Bring committed changes to Redis and to whoever listens; False when a ledger has to make up for it."""
         if not changes:
             return True
         handler = VerdictHandler(self._verdicts, self._projection, self._publisher or _NoBroker())
         if self._publisher is None:
-            told = [Change(one.recipient, one.version, one.standing) for one in changes]
-            done = [one for one in changes if one.event is None]
+            told: Sequence[Change] = [Change(one.recipient, one.version, one.standing) for one in changes]
+            done: Sequence[Change] = [one for one in changes if one.event is None]
         else:
             told = done = changes
         try:
