@@ -27,6 +27,8 @@ from shared.tables.transactions import answers
 from shared.topology import LEDGER_ARCHIVE, LEDGER_DEAD, LEDGER_VERDICTS
 
 UPKEEP_EVERY_S: Final = 1.0
+REDIS_TIMEOUT_S: Final = 2.0
+"""Longer than senders wait: a batch that was not told is told again."""
 ARCHIVE_BATCH: Final = 100
 """Whole mails of up to a MiB, of which twice as many are held."""
 
@@ -90,7 +92,7 @@ def serve() -> None:
     logs.configure("ledger", settings.log_level)
     engine = connect(settings.database_url)
     require_current(engine)
-    projection = RedisProjection(connect_redis(settings.redis_url)) if settings.redis_url else None
+    projection = RedisProjection(connect_redis(settings.redis_url, REDIS_TIMEOUT_S)) if settings.redis_url else None
     bus = BrokerBus(settings.amqp_url)
     handler = subscribe(bus, engine, projection, settings.batch)
     stop = stop_on_signals()
