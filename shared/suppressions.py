@@ -35,7 +35,7 @@ _CHUNK: Final = 1000
 
 
 class Suppressions:
-    """Look-ups for senders. Thread-safe; one for a whole process.
+    """Look-ups for senders. Thread-safe; one for a whole process. A context manager.
 
     A Redis that does not answer in its time-out is left alone for `pause_s` seconds: the database answers meanwhile.
     """
@@ -64,6 +64,19 @@ class Suppressions:
             raise ConfigurationError("nobody to ask: give the URL of Redis, of the database, or of both")
         engine = connect(database_url, must_exist=True) if database_url else None
         return cls(engine, connect_redis(redis_url, timeout_s) if redis_url else None, pause_s=pause_s)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections to Redis and to the database."""
+        if self._redis is not None:
+            self._redis.close()
+        if self._engine is not None:
+            self._engine.dispose()
 
     def is_suppressed(self, one: str) -> bool:
         """Whether the address must not be mailed. Raises as `are_suppressed`."""

@@ -22,12 +22,16 @@ from shared.suppressions import (
     REDIS_PAUSE_S,
     SUPPRESSED_KEY,
     ask_for_run_id,
+    connect_redis,
     is_ready,
     run_id_of,
 )
 
 BUCKETS: Final = 32_768
 """Redis packs a hash of up to 128 fields: enough for four million addresses; with more they cost what one hash would."""
+
+WRITER_TIMEOUT_S: Final = 2.0
+"""Longer than senders wait: what a batch could not tell costs work, not mail."""
 
 _CALL_ADDRESSES: Final = 1000
 _SCAN_BUCKETS: Final = 200
@@ -226,6 +230,11 @@ class _Reaching:
             raise ProjectionUnreachable(f"Redis does not answer: {exc}") from exc
         elif isinstance(exc, redis.RedisError):
             raise ProjectionUnreachable(f"Redis does not take it: {exc}") from exc
+
+
+def connect_projection(url: str) -> RedisProjection:
+    """For whoever writes; no connection is made yet. Raises ConfigurationError when it is no Redis URL."""
+    return RedisProjection(connect_redis(url, WRITER_TIMEOUT_S))
 
 
 def _arguments(epoch: int, entries: Sequence[Entry]) -> list[Any]:
