@@ -19,6 +19,7 @@ _PLAIN_LINES = re.compile(f"(?:{_PLAIN_PATTERN}\n)*+")
 _LONGEST = 254
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -59,7 +60,7 @@ def normalise_addresses(texts: Sequence[str]) -> list[str]:
 
 
 def _normalise_local_part(text: str, local: str) -> str:
-    if len(local) >= 2 and local[0] == local[-1] == '"':
+    if _QUOTED.fullmatch(local):
         content = _lower(_QUOTED_PAIR.sub(r"\1", local[1:-1]))
         if _ATOM.fullmatch(content) or _is_lenient_local_part(content):
             return content
