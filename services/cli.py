@@ -14,6 +14,7 @@ from services.commands.judging import classify, explain
 from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild
 from services.commands.process import process
 from services.commands.publishing import fetch, publish
+from services.commands.reconciling import reconcile
 from services.commands.rules import rules
 from services.commands.terminal import complain, refusals
 
@@ -91,5 +92,6 @@ for command in (
     ledger,
     migrate,
     rebuild,
+    reconcile,
 ):
     main.add_command(command)

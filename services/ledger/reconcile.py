@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from sqlalchemy import Engine, exists, select
+from sqlalchemy import Engine, exists, func, select
 
 from services.ledger.bulk_sql import among
 from services.ledger.projection_redis import Entry, Projected, RedisProjection
@@ -104,6 +104,13 @@ def compare_projection(
     if mends and result.different > behind and rebuild(engine, redis_projection, is_forced=True):
         result.mended = result.different
     return result
+
+
+def count_addresses(engine: Engine) -> int:
+    """How many there are to compare."""
+    with transaction(engine, is_reading=True) as connection:
+        count: int = connection.execute(select(func.count()).where(address.c.version > 0)).scalar_one()
+        return count
 
 
 def _compare_marks(engine: Engine, redis_projection: RedisProjection, result: Comparison) -> int:

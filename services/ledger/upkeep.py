@@ -2,6 +2,7 @@
 
 import fcntl
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -72,11 +73,16 @@ def _fill(engine: Engine, redis_projection: RedisProjection, progress: Callable[
         total: int = connection.execute(select(func.count()).select_from(address)).scalar_one()
     run_id = redis_projection.begin(epoch)
     written = 0
-    for page in pages(engine):
-        if not redis_projection.write_entries(epoch, page):
+    with ThreadPoolExecutor(1) as writer:  # Redis takes a page while the database gives the next
+        writing: Future[bool] | None = None
+        for page in pages(engine):
+            if writing and not writing.result():
+                return None
+            writing = writer.submit(redis_projection.write_entries, epoch, page)
+            written += len(page)
+            progress(written, total)
+        if writing and not writing.result():
             return None
-        written += len(page)
-        progress(written, total)
     return written if redis_projection.finish(epoch, run_id) else None
 
 
