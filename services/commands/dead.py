@@ -25,11 +25,10 @@ from services.commands.terminal import (
 )
 from services.embedded import EmbeddedPipeline
 from services.ledger.dead_letters_sql import Choice, FiledLetter, SqlDeadLetters
-from services.ledger.projection_redis import RedisProjection
+from services.ledger.projection_redis import connect_projection
 from shared.broker import BrokerBus
 from shared.bus import Publisher
 from shared.errors import ConfigurationError
-from shared.suppressions import connect_redis
 
 _SHOWN_BYTES = 4096
 
@@ -160,7 +159,7 @@ def _publisher(engine: Engine) -> Iterator[Publisher]:
             bus.close()
         return
     redis_url = setting("MAILROOM_REDIS_URL")
-    projection = RedisProjection(connect_redis(redis_url)) if redis_url else None
+    projection = connect_projection(redis_url) if redis_url else None
     own_rules = read_own_rules(setting("MAILROOM_RULES_DIR"))
     with EmbeddedPipeline(engine, projection, own_rules) as pipeline:
         yield pipeline.bus

@@ -8,9 +8,8 @@ from services.classifier import app as classifier_app
 from services.commands.terminal import configure_logs, open_for_writing, progress_bar, refusals, required_setting
 from services.fetcher import app as fetcher_app
 from services.ledger import app as ledger_app
-from services.ledger.projection_redis import RedisProjection
+from services.ledger.projection_redis import connect_projection
 from services.ledger.upkeep import rebuild as rebuild_projection
-from shared.suppressions import connect_redis
 from shared.tables import connect, upgrade
 
 
@@ -51,7 +50,7 @@ def rebuild(database: str | None) -> None:
     """Fill Redis anew from the database; senders ask the database meanwhile."""
     with refusals():
         configure_logs("rebuild")
-        projection = RedisProjection(connect_redis(required_setting("MAILROOM_REDIS_URL")))
+        projection = connect_projection(required_setting("MAILROOM_REDIS_URL"))
         engine = open_for_writing(database, must_exist=True)
         done = 0
         with progress_bar("rebuilding", None) as advance:

@@ -28,9 +28,8 @@ from services.fetcher.endpoint import Protocol
 from services.fetcher.mailbox_files import Found
 from services.fetcher.sources import clean_source, count_source, is_account_url, open_source, read_account_url
 from services.fetcher.store_sql import SqlCheckpoint
-from services.ledger.projection_redis import RedisProjection
+from services.ledger.projection_redis import connect_projection
 from shared.errors import ConfigurationError, MailroomError
-from shared.suppressions import connect_redis
 
 COUNTS: Final = ("hard", "soft", "unidentified", "ignored", "duplicate", "dead_lettered")
 
@@ -86,7 +85,7 @@ def _run(
     own_rules = read_own_rules(setting("MAILROOM_RULES_DIR"))
     engine = open_for_writing(database)
     redis_url = setting("MAILROOM_REDIS_URL")
-    projection = RedisProjection(connect_redis(redis_url)) if redis_url else None
+    projection = connect_projection(redis_url) if redis_url else None
     with (
         EmbeddedPipeline(engine, projection, own_rules) as pipeline,
         progress_bar("processing", _count(sources)) as advance,

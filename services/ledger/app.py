@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from services.ledger.archive_sql import SqlArchive
 from services.ledger.dead_letters_sql import SqlDeadLetters
 from services.ledger.handler import ArchiveHandler, DeadLetterHandler, VerdictHandler
-from services.ledger.projection_redis import RedisProjection
+from services.ledger.projection_redis import RedisProjection, connect_projection
 from services.ledger.store_sql import SqlVerdictStore
 from services.ledger.upkeep import drain_outbox, rebuild
 from shared import logs
@@ -21,7 +21,6 @@ from shared.bus import BatchLimits, Bus
 from shared.environment import Environment
 from shared.errors import Transient
 from shared.service import run_service, stop_on_signals
-from shared.suppressions import connect_redis
 from shared.tables import connect, require_current
 from shared.tables.transactions import answers
 from shared.topology import LEDGER_ARCHIVE, LEDGER_DEAD, LEDGER_VERDICTS
@@ -90,7 +89,7 @@ def serve() -> None:
     logs.configure("ledger", settings.log_level)
     engine = connect(settings.database_url)
     require_current(engine)
-    projection = RedisProjection(connect_redis(settings.redis_url)) if settings.redis_url else None
+    projection = connect_projection(settings.redis_url) if settings.redis_url else None
     bus = BrokerBus(settings.amqp_url)
     handler = subscribe(bus, engine, projection, settings.batch)
     stop = stop_on_signals()

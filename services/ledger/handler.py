@@ -42,8 +42,11 @@ class VerdictHandler:
                 verdicts.append(_with_normal_addresses(read_verdict(delivery.message)))
             except (Permanent, InvalidAddress) as exc:
                 rejections.append(Rejection(delivery, str(exc)))
+        high = self._projected_high()
         changes = self._store.record(verdicts)
-        if changes and self.tell(changes):
+        if changes and min(change.version for change in changes) <= high:
+            self._distrust(high)
+        elif changes and self.tell(changes):
             self.forget(changes)
         log.info("verdicts_recorded", messages=len(verdicts), changed=len(changes), rejected=len(rejections))
         return rejections
@@ -64,6 +67,27 @@ class VerdictHandler:
             log.warning("changes_left_in_outbox", changes=len(changes), cause=str(exc))
             return False
         return True
+
+    def _projected_high(self) -> int:
+        """The greatest version in the projection before a batch; what the batch draws is greater."""
+        if self._projection is None:
+            return 0
+        try:
+            return self._projection.high()
+        except Transient:
+            return 0
+
+    def _distrust(self, high: int) -> None:
+        """Versions were drawn a second time: the database was restored from an older state, and Redis holds its future.
+
+        Soon new versions would pass the greatest one in Redis, and hide it.
+        """
+        log.error("database_was_restored", projected=high)
+        if self._projection is not None:
+            try:
+                self._projection.distrust()
+            except Transient as exc:
+                log.warning("projection_not_distrusted", cause=str(exc))
 
     def forget(self, changes: Sequence[Change]) -> None:
         """Take what was told out of the outbox. Raises DatabaseUnreachable."""

@@ -72,3 +72,9 @@ class Projection(Protocol):
 
     def write(self, epoch: int, changes: Sequence[Change]) -> bool:
         """False when the projection is of another epoch and nothing was written. Raises ProjectionUnreachable."""
+
+    def high(self) -> int:
+        """The greatest version ever written. Raises ProjectionUnreachable."""
+
+    def distrust(self) -> None:
+        """It is not the database's equal, and has to be filled anew. Raises ProjectionUnreachable."""

@@ -2,6 +2,7 @@
 
 import fcntl
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -13,14 +14,14 @@ from sqlalchemy import Engine, func, select, text, update
 from services.ledger.handler import VerdictHandler
 from services.ledger.policy import Standing
 from services.ledger.ports import Change
-from services.ledger.projection_redis import ProjectionState, RedisProjection
-from services.ledger.standings_sql import as_change
+from services.ledger.projection_redis import Entry, ProjectionState, RedisProjection
 from services.ledger.versions_sql import last_version
 from shared.tables.ledger import address, outbox, projection
 from shared.tables.transactions import now_of, transaction
 
-_PAGE: Final = 1000
+PAGE: Final = 10_000
 _DRAIN: Final = 500
+_PROJECTED: Final = (address.c.recipient, address.c.version, address.c.soft, address.c.state)
 _LEFT_BEHIND_AFTER: Final = timedelta(seconds=5)
 _LOCK_NAME: Final = "mailroom.rebuild"
 
@@ -72,24 +73,29 @@ def _fill(engine: Engine, redis_projection: RedisProjection, progress: Callable[
         total: int = connection.execute(select(func.count()).select_from(address)).scalar_one()
     run_id = redis_projection.begin(epoch)
     written = 0
-    for page in _pages(engine):
-        if not redis_projection.write(epoch, page):
+    with ThreadPoolExecutor(1) as writer:  # Redis takes a page while the database gives the next
+        writing: Future[bool] | None = None
+        for page in pages(engine):
+            if writing and not writing.result():
+                return None
+            writing = writer.submit(redis_projection.write_entries, epoch, page)
+            written += len(page)
+            progress(written, total)
+        if writing and not writing.result():
             return None
-        written += len(page)
-        progress(written, total)
     return written if redis_projection.finish(epoch, run_id) else None
 
 
-def _pages(engine: Engine) -> Iterator[list[Change]]:
-    """Every address that ever changed, each page in a statement of its own, begun after the epoch was committed."""
+def pages(engine: Engine, size: int = PAGE) -> Iterator[list[Entry]]:
+    """Every address that ever changed, each page in a statement of its own, begun when the one before was dealt with."""
     after = ""
     while True:
-        chosen = select(address).where(address.c.recipient > after, address.c.version > 0)
+        chosen = select(*_PROJECTED).where(address.c.recipient > after, address.c.version > 0)
         with transaction(engine, is_reading=True) as connection:
-            rows = connection.execute(chosen.order_by(address.c.recipient).limit(_PAGE)).all()
+            rows = connection.execute(chosen.order_by(address.c.recipient).limit(size)).all()
         if not rows:
             return
-        yield [as_change(row) for row in rows]
+        yield [Entry(*row) for row in rows]
         after = rows[-1].recipient
 
 

@@ -5,7 +5,8 @@ from typing import Any
 import redis
 from sqlalchemy import Engine, Table, select
 
-from shared.suppressions import ADDRESS_KEY, SUPPRESSED_KEY
+from services.ledger.projection_redis import RedisProjection
+from shared.suppressions import SUPPRESSED_KEY
 from shared.tables import ledger
 
 
@@ -36,4 +37,6 @@ def projected_from(engine: Engine) -> tuple[dict[str, str], set[str]]:
 
 def projected_in(client: redis.Redis) -> tuple[dict[str, str], set[str]]:
     """What Redis holds."""
-    return client.hgetall(ADDRESS_KEY), client.smembers(SUPPRESSED_KEY)  # type: ignore[return-value]
+    projection = RedisProjection(client)
+    entries = [one.entry for names in projection.recipients() for one in projection.read(names) if one.entry]
+    return {one.recipient: f"{one.version} {one.soft} {one.state}" for one in entries}, client.smembers(SUPPRESSED_KEY)

@@ -15,17 +15,18 @@ from services.ledger.policy import Standing, State
 from services.ledger.ports import Change
 from services.ledger.projection_redis import ProjectionUnreachable, RedisProjection
 from services.ledger.store_sql import SqlVerdictStore
-from services.ledger.upkeep import drain_outbox, needs_rebuild, rebuild
+from services.ledger.upkeep import PAGE, drain_outbox, needs_rebuild, rebuild
 from shared.bus import Delivery
 from shared.contract import VerdictMessage
 from shared.local_bus import LocalBus
-from shared.suppressions import ADDRESS_KEY, EPOCH_KEY, HIGH_KEY, READY_KEY, SUPPRESSED_KEY, Suppressions, connect_redis
+from shared.suppressions import EPOCH_KEY, HIGH_KEY, READY_KEY, Suppressions, connect_redis
 from shared.tables import connect
 from shared.tables.ledger import address, outbox
 from shared.tables.ledger import projection as epochs
 from shared.tables.schema import DatabaseUnreachable
 from shared.topology import LEDGER_VERDICTS, RELEASED, SUPPRESSED
 from shared.wire import read_address_event, verdict_message
+from tests.e2e.state import projected_in
 from tests.property.ledger_model import at, outcome, verdict
 from tests.servers.postgresql import PostgreSQLServer
 from tests.servers.redis import RedisServer
@@ -66,9 +67,8 @@ def ledger(engine: Engine, projection: RedisProjection) -> Ledger:
 
 
 def in_redis(client: redis.Redis) -> dict[str, str]:
-    found: dict[str, str] = client.hgetall(ADDRESS_KEY)
-    suppressed = {one for one, row in found.items() if not row.endswith(" ok")}
-    assert client.smembers(SUPPRESSED_KEY) == suppressed
+    found, suppressed = projected_in(client)
+    assert suppressed == {one for one, row in found.items() if not row.endswith(" ok")}
     return found
 
 
@@ -201,8 +201,7 @@ class TestNoticing:
     def test_a_database_that_was_restored(self, ledger: Ledger, client: redis.Redis) -> None:
         ledger.take(verdict("1", outcome(ANN)))
         client.set(HIGH_KEY, 1000)
-        client.hset(ADDRESS_KEY, ANN, "1000 0 ok")
-        client.srem(SUPPRESSED_KEY, ANN)
+        ledger.projection.write(int(client.get(EPOCH_KEY) or 0), [Change(ANN, 1000, Standing())])
         assert needs_rebuild(ledger.engine, ledger.projection)
         ledger.keep_up()
         assert not needs_rebuild(ledger.engine, ledger.projection)
@@ -375,7 +374,7 @@ class TestRebuilding:
 
         count = rebuild(engine, projection, progress=progress)
         assert said[-1] == (count, count)
-        assert len(said) == -(-count // 1000)
+        assert len(said) == -(-count // PAGE)
         assert rebuild(engine, projection) == 0
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.addresses import normalise_address
+from shared.addresses import normalise_address, normalise_addresses
 from shared.errors import InvalidAddress
 
 SAME = [
@@ -155,16 +155,24 @@ def test_any_domain(domain: str) -> None:
     check_stable(f"ann@{domain}")
 
 
+@given(st.from_regex(r"[aA1_.+-]{1,5}@[aA1_.-]{1,80}\n?", fullmatch=True))
+def test_anything_nearly_plain(text: str) -> None:
+    check_stable(text)
+
+
 @given(st.text(alphabet='aA.@"\\ <>é\u0301İß', max_size=20))
 def test_any_mixture_of_what_matters(text: str) -> None:
     check_stable(text)
 
 
 def check_stable(text: str) -> None:
-    """Whatever it is: one spelling that is its own, or an InvalidAddress."""
+    """Whatever it is: one spelling that is its own, or an InvalidAddress; the same among many."""
     try:
         once = normalise_address(text)
     except InvalidAddress:
+        with pytest.raises(InvalidAddress):
+            normalise_addresses([text])
         return
+    assert normalise_addresses([text, once]) == [once, once]
     assert normalise_address(once) == once
     once.encode()
