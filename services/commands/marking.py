@@ -22,12 +22,11 @@ from services.commands.terminal import (
 from services.ledger.marking import Done, Marked, Marking
 from services.ledger.marks_sql import SqlMarks
 from services.ledger.policy import SUPPRESSED_BY_HAND, Standing, State
-from services.ledger.projection_redis import RedisProjection
+from services.ledger.projection_redis import connect_projection
 from services.ledger.store_sql import SqlVerdictStore
 from shared.addresses import normalise_address
 from shared.broker import BrokerBus
 from shared.errors import InvalidAddress
-from shared.suppressions import connect_redis
 
 
 @click.command(epilog='Example: mailroom suppress jane@example.com --reason "asked us on the phone"')
@@ -83,7 +82,7 @@ def open_marking(engine: Engine) -> Iterator[Marking]:
     """With the Redis and the broker that are configured."""
     redis_url = setting("MAILROOM_REDIS_URL")
     amqp_url = setting("MAILROOM_AMQP_URL")
-    projection = RedisProjection(connect_redis(redis_url)) if redis_url else None
+    projection = connect_projection(redis_url) if redis_url else None
     bus = BrokerBus(amqp_url) if amqp_url else None
     try:
         yield Marking(SqlMarks(engine), SqlVerdictStore(engine), projection, bus)

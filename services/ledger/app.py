@@ -14,7 +14,7 @@ from services.ledger.dead_letters_sql import SqlDeadLetters
 from services.ledger.handler import ArchiveHandler, DeadLetterHandler, VerdictHandler
 from services.ledger.projection_redis import RedisProjection, connect_projection
 from services.ledger.store_sql import SqlVerdictStore
-from services.ledger.upkeep import drain_outbox, rebuild
+from services.ledger.upkeep import drain_outbox, finish_policy, rebuild
 from shared import logs
 from shared.broker import BrokerBus
 from shared.bus import BatchLimits, Bus
@@ -26,6 +26,7 @@ from shared.tables.transactions import answers
 from shared.topology import LEDGER_ARCHIVE, LEDGER_DEAD, LEDGER_VERDICTS
 
 UPKEEP_EVERY_S: Final = 1.0
+BATCH: Final = 2_000
 ARCHIVE_BATCH: Final = 100
 """Whole mails of up to a MiB, of which twice as many are held."""
 
@@ -50,14 +51,14 @@ class Settings:
             amqp_url=environment.text("MAILROOM_AMQP_URL"),
             database_url=environment.text("MAILROOM_DATABASE_URL"),
             redis_url=environment.text("MAILROOM_REDIS_URL", ""),
-            batch=environment.integer("MAILROOM_LEDGER_BATCH", 500, least=1),
+            batch=environment.integer("MAILROOM_LEDGER_BATCH", BATCH, least=1),
             log_level=environment.text("MAILROOM_LOG_LEVEL", "info"),
         )
         environment.check()
         return settings
 
 
-def subscribe(bus: Bus, engine: Engine, projection: RedisProjection | None, batch: int = 500) -> VerdictHandler:
+def subscribe(bus: Bus, engine: Engine, projection: RedisProjection | None, batch: int = BATCH) -> VerdictHandler:
     """Put the ledger's handlers behind their queues, on whatever bus; the verdicts' handler for the upkeep."""
 
     def is_ready() -> bool:
@@ -77,6 +78,7 @@ def keep_up(engine: Engine, projection: RedisProjection | None, handler: Verdict
     try:
         if projection is not None:
             rebuild(engine, projection)
+        finish_policy(engine, handler)
         while drain_outbox(engine, handler):
             pass
     except Transient as exc:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine, func, select, text, update
 
 from services.ledger.handler import VerdictHandler
 from services.ledger.policy import Standing
+from services.ledger.policy_sql import SqlPolicy
 from services.ledger.ports import Change
 from services.ledger.projection_redis import Entry, ProjectionState, RedisProjection
 from services.ledger.versions_sql import last_version
@@ -23,7 +24,9 @@ PAGE: Final = 10_000
 _DRAIN: Final = 500
 _PROJECTED: Final = (address.c.recipient, address.c.version, address.c.soft, address.c.state)
 _LEFT_BEHIND_AFTER: Final = timedelta(seconds=5)
-_LOCK_NAME: Final = "mailroom.rebuild"
+_POLICY_LEFT_AFTER: Final = timedelta(minutes=1)
+_REBUILD: Final = "rebuild"
+_POLICY: Final = "policy"
 
 log = structlog.get_logger(__name__)
 
@@ -51,7 +54,7 @@ def rebuild(
     Under a lock of the database and after looking again, so that of many ledgers one does it. `progress` is told how many
     of how many addresses are done.
     """
-    with _rebuild_lock(engine) as is_held:
+    with _lock(engine, _REBUILD) as is_held:
         if not is_held() or not (is_forced or needs_rebuild(engine, redis_projection)):
             return 0
         while is_held():
@@ -100,21 +103,21 @@ def pages(engine: Engine, size: int = PAGE) -> Iterator[list[Entry]]:
 
 
 @contextmanager
-def _rebuild_lock(engine: Engine) -> Iterator[Callable[[], bool]]:
-    """Whether the rebuild is ours, still; two at once would refuse each other's epoch for ever.
+def _lock(engine: Engine, name: str) -> Iterator[Callable[[], bool]]:
+    """Whether the work of that name is ours, still; two rebuilds at once would refuse each other's epoch for ever.
 
     PostgreSQL lets go of the lock with the connection, the system of SQLite's with the process.
     """
     if engine.dialect.name == "postgresql":
         with transaction(engine) as connection:
             taking = text("SELECT pg_try_advisory_xact_lock(hashtext(:name))")
-            yield lambda: bool(connection.execute(taking, {"name": _LOCK_NAME}).scalar_one())
+            yield lambda: bool(connection.execute(taking, {"name": f"mailroom.{name}"}).scalar_one())
         return
     database = engine.url.database
     if not database or database == ":memory:":
         yield lambda: True
         return
-    with Path(f"{database}.rebuild").open("w") as file:
+    with Path(f"{database}.{name}").open("w") as file:
         yield lambda: _is_locked(file)
 
 
@@ -124,6 +127,25 @@ def _is_locked(file: IO[str]) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def finish_policy(engine: Engine, handler: VerdictHandler) -> None:
+    """Judge every address by a new policy where whoever changed it was interrupted, or is not done within a minute."""
+    policies = SqlPolicy(engine)
+    newest = policies.in_force()
+    if newest.recomputed_at is not None:
+        return
+    with transaction(engine, is_reading=True) as connection:
+        if now_of(connection) - newest.made_at < _POLICY_LEFT_AFTER:
+            return
+    with _lock(engine, _POLICY) as is_held:
+        if is_held():
+            changed = 0
+            for changes in policies.recompute():
+                changed += len(changes)
+                if changes and handler.tell(changes):
+                    handler.forget(changes)
+            log.info("policy_applied", version=newest.version, changed=changed)
 
 
 def drain_outbox(engine: Engine, handler: VerdictHandler) -> int:

@@ -3,16 +3,19 @@
 import threading
 
 import pytest
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
+from services.ledger.handler import VerdictHandler
 from services.ledger.policy import Policy
 from services.ledger.policy_sql import SqlPolicy
 from services.ledger.standings_sql import lock_addresses, read_policy, recompute
 from services.ledger.store_sql import SqlVerdictStore
+from services.ledger.upkeep import finish_policy
 from shared.contract import VerdictMessage
-from shared.tables.ledger import audit, outbox
+from shared.local_bus import LocalBus
+from shared.tables.ledger import audit, outbox, policy
 from shared.tables.transactions import now_of, transaction
-from tests.property.ledger_model import at, expected, outcome, stored, verdict
+from tests.property.ledger_model import at, expected, outcome, standing, stored, verdict
 
 ANN, BOB = "ann@example.com", "bob@example.com"
 
@@ -103,3 +106,17 @@ def test_any_limit_gives_what_the_model_gives(engine: Engine, limit: int) -> Non
     apply(policies)
     SqlVerdictStore(engine).record(verdicts[4:])
     assert stored(engine).addresses == expected(verdicts, limit=limit).addresses
+
+
+def test_a_ledger_finishes_what_was_interrupted(engine: Engine) -> None:
+    store = SqlVerdictStore(engine)
+    store.record(soft(ANN, 3))
+    SqlPolicy(engine).change(Policy(soft_limit=3), "tester", "stricter")
+    handler = VerdictHandler(store, None, LocalBus())
+    finish_policy(engine, handler)  # whoever changed it may still be at it
+    assert standing(engine, ANN).state == "ok"
+    with engine.begin() as connection:
+        connection.execute(update(policy).where(policy.c.version == 2).values(made_at=at(0)))
+    finish_policy(engine, handler)
+    assert standing(engine, ANN).state == "bounced"
+    assert SqlPolicy(engine).in_force().recomputed_at is not None
