@@ -11,6 +11,7 @@ from typing import Any, Final
 import structlog
 from sqlalchemy import Engine
 
+from benchmarks import lookups
 from benchmarks.ledger_floors import as_plain_rows, as_rows, in_one_statement, insert_plainly
 from benchmarks.ledger_growth import measure_growth
 from benchmarks.results import Row
@@ -50,7 +51,7 @@ def measure() -> list[Row]:
         rows += [_measure_together(databases, verdicts, ledgers, alone.value) for ledgers in LEDGERS]
         rows.append(_measure_pipeline(databases, broker.fresh_url(), memory.fresh_url(), verdicts))
         rows += measure_growth(databases)
-    return [*rows, _measure_sqlite(verdicts[:ON_SQLITE])]
+    return [*rows, _measure_sqlite(verdicts[:ON_SQLITE]), *lookups.measure()]
 
 
 def _measure_alone(databases: postgresql.Databases, verdicts: Sequence[VerdictMessage]) -> Row:

@@ -4,10 +4,7 @@ The floor of the look-ups is redis-py's SMISMEMBER of the same addresses as they
 """
 
 import multiprocessing
-import os
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
 from multiprocessing.synchronize import Event
 from time import perf_counter
 from typing import Any
@@ -42,7 +39,7 @@ _HOSTS = ("example.com", "mail.example.net", "example.org", "posteo.example")
 def measure(addresses: int = ADDRESSES) -> list[Row]:
     """Look-ups a second, seconds of a rebuild, differences after it, and megabytes."""
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
-    with _on_all_cores(), redis.start() as cache, postgresql.start() as database:
+    with redis.start() as cache, postgresql.start() as database:
         return [_look_ups(cache.fresh_url()), *_rebuild(database.create_database(), cache.fresh_url(), addresses)]
 
 
@@ -143,17 +140,3 @@ def _drain(engine: Engine, redis_url: str) -> None:
     keep_up(engine, projection, handler)
     with engine.connect() as connection:
         assert connection.execute(select(func.count()).select_from(outbox)).scalar_one() == 0
-
-
-@contextmanager
-def _on_all_cores() -> Iterator[None]:
-    """The servers, a ledger and a rebuild share the machine, not the one core to which a benchmark is pinned."""
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, range(os.cpu_count() or 1))
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, before)
