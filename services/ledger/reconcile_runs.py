@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from sqlalchemy import Engine, and_, case, exists, func, not_, select
+from sqlalchemy import Engine, and_, case, exists, func, not_, or_, select
 
 from shared.tables.fetcher import found
 from shared.tables.ledger import dead_letter, raw, raw_run
@@ -16,7 +16,10 @@ LATE_AFTER: Final = timedelta(hours=1)
 
 EXAMPLES: Final = 100
 
-_IS_RECORDED: Final = exists().where(raw_run.c.raw_id == found.c.raw_id, raw_run.c.run_id == found.c.run_id)
+_IS_RECORDED: Final = or_(
+    exists().where(raw.c.raw_id == found.c.raw_id, raw.c.run_id == found.c.run_id),
+    exists().where(raw_run.c.raw_id == found.c.raw_id, raw_run.c.run_id == found.c.run_id),
+)
 _IS_RECORDED_ELSEWHERE: Final = exists().where(raw.c.raw_id == found.c.raw_id)
 _IS_DEAD: Final = exists().where(dead_letter.c.raw_id == found.c.raw_id, dead_letter.c.state != "replayed")
 _IS_SETTLED: Final = _IS_RECORDED | _IS_RECORDED_ELSEWHERE | _IS_DEAD

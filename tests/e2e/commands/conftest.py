@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from click.testing import CliRunner
 
 from services.cli import main
@@ -37,7 +38,7 @@ def mailroom(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Ran]:
 
 
 @pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ran]]:
     """Runs it within this process: for commands that start nothing and log nothing."""
     monkeypatch.chdir(tmp_path)
     unset = {name: None for name in os.environ if name.startswith("MAILROOM_")}
@@ -47,4 +48,5 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]
         done = CliRunner().invoke(main, command, prog_name="mailroom", env={**unset, **more})
         return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
 
-    return run
+    yield run
+    structlog.reset_defaults()  # the commands say what is logged, for the whole process

@@ -22,12 +22,13 @@ from shared.bus import BrokerUnreachable, Message
 from shared.contract import VerdictMessage
 from shared.errors import ConfigurationError, InvalidAddress
 from shared.local_bus import LocalBus
-from shared.suppressions import ADDRESS_KEY, SUPPRESSED_KEY, Suppressions, connect_redis
+from shared.suppressions import Suppressions, connect_redis
 from shared.tables.ledger import address, audit, mark, outbox
 from shared.tables.schema import DatabaseUnreachable
 from shared.topology import RELEASED as RELEASED_KEY
 from shared.topology import SUPPRESSED as SUPPRESSED_ROUTE
 from shared.wire import read_address_event
+from tests.e2e.state import projected_in
 from tests.property.ledger_model import FAR_FUTURE, Word, at, expected, outcome, plant, standing, stored, verdict
 from tests.servers.waiting import eventually
 
@@ -379,8 +380,8 @@ class DownBroker:
 
 
 def in_redis(client: redis.Redis) -> dict[str, str]:
-    found: dict[str, str] = client.hgetall(ADDRESS_KEY)
-    assert client.smembers(SUPPRESSED_KEY) == {one for one, row in found.items() if not row.endswith(" ok")}
+    found, suppressed = projected_in(client)
+    assert suppressed == {one for one, row in found.items() if not row.endswith(" ok")}
     return found
 
 
