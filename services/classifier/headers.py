@@ -13,7 +13,6 @@ KNOWN_LIMIT_BYTES: Final = 200
 _FOLD: Final = re.compile(r"\n[ \t]+")
 # Exchange gateways write `Name : value`.
 _FIELD: Final = re.compile(r"^([!-9;-~]{1,76})[ \t]{0,8}:(.*(?:\n[ \t].*)*)", re.MULTILINE)
-_USUAL_SPELLING: Final = re.compile(r"\nContent-Type:(.*(?:\n[ \t].*)*)")
 _FIELD_START: Final = re.compile(rb"\n(?=[^ \t\n])")
 _USUAL_TYPES: Final = frozenset(
     {"text/plain", "text/html", "multipart/report", "multipart/mixed", "multipart/alternative", "message/rfc822",
@@ -25,7 +24,7 @@ _TYPE: Final = re.compile(r"\s*([a-z0-9!#$&^_.+*-]{1,64})\s*/\s*([a-z0-9!#$&^_.+
 class Headers:
     """The fields of a header block by their names in lower case; lines that are no fields are passed over.
 
-    Read when somebody asks: of most parts only Content-Type is.
+    Read when somebody asks.
     """
 
     __slots__ = ("_fields", "_parameters", "_text")
@@ -38,29 +37,24 @@ class Headers:
     @property
     def _values(self) -> dict[str, list[str]]:
         if self._fields is None:
-            self._fields = {}
+            fields: dict[str, list[str]] = {}
             for name, value in _FIELD.findall(self._text):
-                self._fields.setdefault(name.lower(), []).append(value)
+                fields.setdefault(name.lower(), []).append(value)
+            self._fields = fields
         return self._fields
 
     @property
     def content_type(self) -> str:
         """The media type in lower case, or ''."""
-        return media_type(self._type_value)
+        return media_type(self.first("content-type"))
 
     @property
     def parameters(self) -> dict[str, str]:
         """Of Content-Type, names in lower case."""
         if self._parameters is None:
-            value = self._type_value
+            value = self.first("content-type")
             self._parameters = parse_parameters(value) if "=" in value else {}
         return self._parameters
-
-    @property
-    def _type_value(self) -> str:
-        if self._fields is None and (found := _USUAL_SPELLING.search(self._text)):
-            return _unfold(found.group(1))
-        return self.first("content-type")
 
     def first(self, name: str) -> str:
         """The first value, unfolded, otherwise as it stands in the message; '' when there is none."""

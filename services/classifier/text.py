@@ -28,7 +28,14 @@ ANGLE: Final = re.compile(
     re.IGNORECASE,
 )
 BARE: Final = re.compile(
-    rf"\s{{0,16}}{_MARK}['\"(\[]?{_TYPE}({ADDRESS_IN_LINE})[\])'\"]?\s{{0,3}}"
+    rf"\s{{0,16}}(?:[-*>•]{{1,3}}\s{{0,3}})?['\"]?({ADDRESS_IN_LINE})['\"]?\s{{0,3}}"
+    rf"(?:\.{{0,3}}$|[:;,]\s|\.\.\.|\s?\(|\s-|\son\s|\s<"
+    rf"|\s(?=invalid|unknown|user|error|no such|no matches|mailbox|is\s|was\s|not\s))",
+    re.IGNORECASE,
+)
+# Only below an introduction: elsewhere a signature, a table of senders or a list of advice looks the same.
+LISTED: Final = re.compile(
+    rf"\s{{0,16}}{_MARK}['\"(\[]?{_TYPE}({ADDRESS_IN_LINE})[\])>'\"]?\s{{0,3}}"
     rf"(?:\.{{0,3}}$|[:;,；，、：]|\.\.\.|\s?[(\[|]|<mailto:|\s[-–—=|]|\s\s|\t|\son\s|\s<"
     rf"|\s(?=[45]\d\d|invalid|unknown|user|error|no such|no matches|mailbox|recipient|is\s|was\s|not\s))",
     re.IGNORECASE,
@@ -48,6 +55,8 @@ LABEL: Final = re.compile(
     rf"(?:{_QUOTED_NAME}\s{{0,3}}|(?-i:{_NAME})(?=<))?[\[<'\"]{{0,2}}{_TYPE}({ADDRESS_IN_LINE})",
     re.IGNORECASE,
 )  # fmt: skip
+_ANY: Final = re.compile(ADDRESS_IN_LINE)
+_SENTENCE_END: Final = re.compile(r"[\])>'\"]{0,2}\s{0,3}[.:;!]{0,3}\s{0,3}(?:$|\s[A-Z])")
 _TO: Final = re.compile(r"[>\s]{0,12}to\s{0,3}:", re.IGNORECASE)
 # What stands between an address and the next of the same list.
 _ANOTHER: Final = re.compile(
@@ -105,11 +114,11 @@ def read_notice(notice: str, senders: frozenset[str]) -> list[Finding]:
     if not mentions:
         return []
     # What stands above the introduction (To:, Subject:) describes the message.
-    start = _introduction(lines) if len(mentions) > 1 else None
+    start = _introduction(lines) if len(mentions) > 1 or mentions[0].count("@") > 1 else None
     findings: list[Finding] = []
     if start is not None:
         below = lines[start:]
-        findings = _search(_mentions(notice, below), senders, is_introduced=True)
+        findings = _search(_mentions(notice, below), senders, is_introduced="@" not in lines[start])
         if len(findings) > 1 and start:
             assign_sections("\n".join(below), findings, above="\n".join(lines[:start]))
             return findings
@@ -147,7 +156,7 @@ def _introduction(lines: list[str]) -> int | None:
 def _search(lines: list[str], senders: frozenset[str], is_introduced: bool) -> list[Finding]:
     """In the order of how sure the places are that the address they name is a failed recipient."""
     return (
-        _collect(lines, _find_in_list, senders, "list line")
+        _collect(lines, _find_in_list if is_introduced else _find_on_line, senders, "list line")
         or _collect(lines, _match(LABEL), senders, "labelled line")
         or (_collect(lines, _match(NAMED), senders, "list line") if is_introduced else [])
         or _collect(lines, _find_in_sentence, senders, "sentence")
@@ -160,9 +169,18 @@ def _match(pattern: re.Pattern[str]) -> Finder:
     return lambda line, is_first: pattern.match(line)
 
 
+def _find_on_line(line: str, is_first: bool) -> re.Match[str] | None:
+    """The address that a line begins with, where nothing announces a list."""
+    return ANGLE.match(line) or BARE.match(line)
+
+
 def _find_in_list(line: str, is_first: bool) -> re.Match[str] | None:
     """The address that a line begins with; behind a label where the list goes on in the next line."""
-    found = ANGLE.match(line) or BARE.match(line)
+    found = _find_on_line(line, is_first)
+    if found is None and (found := LISTED.match(line)) is not None:
+        # A table with a column of senders, or `alias => address`: nobody says which of them failed.
+        named = {one.lower() for one in _ANY.findall(line)}
+        found = None if named - {one.lower() for one in _listed(line, found)} else found
     return LABEL.match(line) if found is None and line.endswith((",", ";")) else found
 
 
@@ -180,6 +198,13 @@ def _find_in_sentence(line: str, is_first: bool) -> re.Match[str] | None:
             return None if _ASK.search(line, max(end, start - LEAD_LIMIT), start) else found
         end = found.end()
     return None
+
+
+def _enumerated(line: str, found: re.Match[str]) -> list[str]:
+    """The same in a sentence, which must end with the last: `to A, and B has been informed` names one."""
+    listed = list(_listed(line, found))
+    end = line.rfind(listed[-1]) + len(listed[-1])
+    return listed if _SENTENCE_END.match(line, end) else listed[:1]
 
 
 def _listed(line: str, found: re.Match[str]) -> Iterator[str]:
@@ -212,18 +237,26 @@ def is_system(address: str) -> bool:
 
 def _collect(lines: list[str], find: Finder, senders: frozenset[str], name: str) -> list[Finding]:
     findings: dict[str, Finding] = {}
+    is_returned_to = False
     for line in lines:
         if "@" not in line:
             if findings:
                 break  # what ends a list
             continue
+        if is_returned_to and line[0] in " \t":
+            continue
         found = find(line, not findings)
-        # Of the several that a returned message's `To:` names nobody says who failed.
-        if found is None or (_TO.match(line) and _ANOTHER.match(line, found.end(found.re.groups))):
+        # Of the several that a returned message's `To:` names, folded or not, nobody says who failed.
+        is_returned_to = _TO.match(line) is not None and (
+            line.rstrip().endswith((",", ";"))
+            or (found is not None and _ANOTHER.match(line, found.end(found.re.groups)) is not None)
+        )
+        if found is None or is_returned_to:
             continue
         expanded = EXPANDED.search(line) if "from" in line or "for" in line or "to" in line else None
         mailed = clean_address(expanded.group(1)) if expanded else ""
-        for text in (found.group(found.re.groups),) if mailed else _listed(line, found):
+        listed = _enumerated if find is _find_in_sentence else _listed
+        for text in (found.group(found.re.groups),) if mailed else listed(line, found):
             address, final = clean_address(text), ""
             if mailed:
                 address, final = mailed, address

@@ -4,11 +4,12 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, func, insert, select, update
+from sqlalchemy import Connection, Engine, func, insert, select, text, update
 
 from services.ledger.policy import Policy
 from services.ledger.ports import Change
-from services.ledger.standings_sql import lock_addresses, read_policy, recompute
+from services.ledger.standings_sql import POLICY_GATE, lock_addresses, read_policy, recompute
+from shared.errors import ConfigurationError
 from shared.tables.ledger import address, audit, policy
 from shared.tables.transactions import now_of, transaction
 
@@ -39,11 +40,15 @@ class SqlPolicy:
     def change(self, limits: Policy, who: str, why: str) -> InForce:
         """Put a policy in force for whatever is recorded from now on; `recompute` brings the addresses after it.
 
-        The policy that is in force already stays as it is.
+        The policy that is in force already stays as it is. Raises ConfigurationError for a limit below 1.
         """
+        if limits.soft_limit < 1:
+            raise ConfigurationError(
+                f"a soft limit of {limits.soft_limit} suppresses whom nothing was reported of; 1 is the least"
+            )
         with transaction(self._engine) as connection:
-            gate = select(policy.c.version).order_by(policy.c.version).limit(1)
-            connection.execute(gate.with_for_update()).one()  # batches that judge by the old one have ended
+            if connection.dialect.name == "postgresql":  # batches that judge by the old one end first
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:gate))"), {"gate": POLICY_GATE})
             newest = _newest(connection)
             if newest.limits == limits:
                 return newest

@@ -5,7 +5,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, exists, func, select
+from sqlalchemy import Connection, exists, func, select, text
 
 from services.ledger.bulk_sql import among, insert_new, insert_rows, update_rows
 from services.ledger.fold import Report, fold_events
@@ -14,6 +14,7 @@ from services.ledger.ports import RELEASED, Change, event_of
 from services.ledger.versions_sql import draw_versions
 from shared.tables.ledger import address, is_delivered, mark, outbox, policy, raw, report
 
+POLICY_GATE: Final = "mailroom.policy.gate"
 _NO_EVENTS: Final[tuple[list[Event], int]] = ([], 0)
 _BLANK: Final = Standing()
 _STATES: Final = {state.value: state for state in State}
@@ -22,10 +23,10 @@ _STATES: Final = {state.value: state for state in State}
 def read_policy(connection: Connection) -> Policy:
     """The policy in force, read under the locks of the addresses; never cached.
 
-    Whoever changes it locks the first version's row, and so waits for those who still judge by the old one.
+    Whoever changes it waits at the gate for those who still judge by the old one, and they queue behind it.
     """
-    gate = select(policy.c.version).order_by(policy.c.version).limit(1)
-    connection.execute(gate.with_for_update(read=True)).one()
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock_shared(hashtext(:gate))"), {"gate": POLICY_GATE})
     # A statement of its own: the one that waited would still see the old one.
     row = connection.execute(select(policy).order_by(policy.c.version.desc()).limit(1)).one()
     return Policy(row.soft_limit, row.complaint_suppresses)
@@ -143,7 +144,7 @@ def _earliest_events(
         .where(facts.c.place == 1, facts.c.severity.in_(DECISIVE), ~released)
         .subquery()
     )
-    chosen = select(ranked).where(ranked.c.number <= limits.soft_limit)
+    chosen = select(ranked).where(ranked.c.number <= max(1, limits.soft_limit))
     events: dict[str, tuple[list[Event], int]] = {}
     for recipient, event_id, severity, received_at, reason, number, total in connection.execute(chosen).all():
         known, more_soft = events.get(recipient, _NO_EVENTS)

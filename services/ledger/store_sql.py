@@ -210,10 +210,12 @@ def _reported_recipients(connection: Connection, raw_ids: Iterable[str]) -> set[
 
 def _record_mails(connection: Connection, batch: _Batch, now: datetime) -> tuple[set[str], set[str]]:
     """Insert or bring up to date the row of every mail; which are new, and of which the outcomes are replaced."""
-    rows = batch.mail_rows
     mails = batch.mails
-    for row in rows.values():
-        row["received_at"] = min(row["received_at"], now)
+    # Not in place: another try has another now.
+    rows = {
+        raw_id: row if row["received_at"] <= now else {**row, "received_at": now}
+        for raw_id, row in batch.mail_rows.items()
+    }
     fresh = insert_new(connection, raw, list(rows.values()), raw.c.raw_id)
     first_runs = {raw_id: rows[raw_id]["run_id"] for raw_id in fresh}
     replaced: set[str] = set()

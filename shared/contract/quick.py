@@ -76,9 +76,10 @@ def _parsed(value: Any) -> datetime | None:
     if type(value) is not str or not value.endswith("+00:00"):
         return None
     try:
-        return datetime.fromisoformat(value)
+        parsed = datetime.fromisoformat(value)
     except ValueError:
         return None
+    return parsed if parsed.tzinfo is UTC else None  # "2026-01-01+00:00" is midnight, somewhere
 
 
 def _writable(value: Any) -> datetime | None:

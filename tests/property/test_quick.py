@@ -32,6 +32,9 @@ ODD = st.one_of(
     st.sampled_from(
         ["2026-03-03T09:14:08+00:00", "2026-03-03T09:14:08Z", "2026-03-03T09:14:08", "2026-03-03 09:14+02:00"]
     ),
+    st.sampled_from(
+        ["2026-03-03+00:00", "20260303+00:00", "2026-W01+00:00", "2026-W01-1+00:00", "2026-03-03T09+00:00"]
+    ),
     st.datetimes(
         timezones=st.sampled_from([UTC, timezone(timedelta(hours=2)), timezone(timedelta(0), "Z")]) | st.none()
     ),
@@ -90,6 +93,11 @@ def test_golden_messages_go_the_quick_way(schema: Schema, name: str) -> None:
     loaded = Quick(schema).load(golden(name))
     assert loaded == schema.load(golden(name))
     assert Quick(schema).dump(schema.load(golden(name))) is not None
+
+
+@pytest.mark.parametrize("text", ["2026-03-03+00:00", "20260303+00:00", "2026-W01+00:00", "2026-W01-1+00:00"])
+def test_what_looks_like_an_offset_and_is_none(text: str) -> None:
+    assert Quick(VerdictSchema()).load({**golden("verdict.v1.json"), "received_at": text}) is None
 
 
 def test_a_field_that_is_not_known_has_no_quick_way() -> None:

@@ -12,6 +12,7 @@ from services.ledger.standings_sql import lock_addresses, read_policy, recompute
 from services.ledger.store_sql import SqlVerdictStore
 from services.ledger.upkeep import finish_policy
 from shared.contract import VerdictMessage
+from shared.errors import ConfigurationError
 from shared.local_bus import LocalBus
 from shared.tables.ledger import audit, outbox, policy
 from shared.tables.transactions import now_of, transaction
@@ -32,6 +33,10 @@ def apply(policies: SqlPolicy) -> int:
 
 
 class TestChanging:
+    def test_a_limit_below_one_is_refused(self, engine: Engine) -> None:
+        with pytest.raises(ConfigurationError, match="at least 1"):
+            SqlPolicy(engine).change(Policy(soft_limit=0), "tester", "none")
+
     def test_a_lower_limit_suppresses_and_a_higher_releases(self, engine: Engine) -> None:
         store, policies = SqlVerdictStore(engine), SqlPolicy(engine)
         verdicts = [*soft(ANN, 3), *soft(BOB, 6)]

@@ -129,3 +129,30 @@ def test_what_the_notice_says_outranks_a_header_that_it_never_mentions() -> None
 def test_a_returned_to_line_with_several_accuses_nobody() -> None:
     notice = f"\nYour message was rejected by the server\n550 5.1.1 user unknown\n\nTo: {ONE}, {TWO}\n"
     assert recipients(notice) == [None]
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        "Your message to {one} was rejected: unknown user.\n\n1. service@x.example.com - write there\n",
+        "Your message to {one} was rejected: unknown user.\n\nservice@x.example.com\t+49 30 1234\n",
+        "Your message could not be delivered to {one} and it-service@x.example.com has been informed: unknown user\n",
+    ],
+)
+def test_who_is_mentioned_beside_is_not_accused(notice: str) -> None:
+    assert recipients("\n" + notice.format(one=ONE)) == [ONE]
+
+
+@pytest.mark.parametrize(
+    "notice",
+    [
+        "jane@corp.example.com => {one}: 550 User unknown\n",
+        "| jane@corp.example.com | {one} | User unknown |\n",
+        "jane@corp.example.com  {one}  User unknown\n",
+        "550 5.1.1 user unknown\n\nTo: {one},\n alice@y.example.com,\n carol@z.example.com\n",
+        "550 5.1.1 user unknown\n\nTo: {one};\n\talice@y.example.com\n",
+    ],
+)
+def test_of_several_nobody_knows_who_failed(notice: str) -> None:
+    accused = [one.recipient for one in judge(HEAD + b"\n" + notice.format(one=ONE).encode()).outcomes]
+    assert accused in ([None], [ONE])
