@@ -34,7 +34,7 @@ def apply(policies: SqlPolicy) -> int:
 
 class TestChanging:
     def test_a_limit_below_one_is_refused(self, engine: Engine) -> None:
-        with pytest.raises(ConfigurationError, match="at least 1"):
+        with pytest.raises(ConfigurationError, match="1 is the least"):
             SqlPolicy(engine).change(Policy(soft_limit=0), "tester", "none")
 
     def test_a_lower_limit_suppresses_and_a_higher_releases(self, engine: Engine) -> None:
