@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, ExitStack
 from typing import TypeVar
 
 import pytest
+import structlog
 
 from tests.servers import choosing, dovecot, postgresql, rabbitmq, redis
 
@@ -36,6 +37,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if stopping:
         config.hook.pytest_deselected(items=stopping)
         items[:] = [item for item in items if item not in stopping]
+
+
+@pytest.fixture(autouse=True)
+def _logs_of_its_own() -> Iterator[None]:
+    """A command that ran in this process says what is logged: for that test only."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session", name="rabbitmq")

@@ -3,11 +3,10 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import structlog
 from click.testing import CliRunner
 
 from services.cli import main
@@ -38,7 +37,7 @@ def mailroom(tmp_path: Path, environment: dict[str, str]) -> Callable[..., Ran]:
 
 
 @pytest.fixture
-def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Ran]]:
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Ran]:
     """Runs it within this process: for commands that start nothing and log nothing."""
     monkeypatch.chdir(tmp_path)
     unset = {name: None for name in os.environ if name.startswith("MAILROOM_")}
@@ -48,5 +47,4 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[
         done = CliRunner().invoke(main, command, prog_name="mailroom", env={**unset, **more})
         return subprocess.CompletedProcess(command, done.exit_code, done.stdout, done.stderr)
 
-    yield run
-    structlog.reset_defaults()  # the commands say what is logged, for the whole process
+    return run
