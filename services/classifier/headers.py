@@ -22,26 +22,15 @@ _TYPE: Final = re.compile(r"\s*([a-z0-9!#$&^_.+*-]{1,64})\s*/\s*([a-z0-9!#$&^_.+
 
 
 class Headers:
-    """The fields of a header block by their names in lower case; lines that are no fields are passed over.
+    """The fields of a header block by their names in lower case; lines that are no fields are passed over."""
 
-    Read when somebody asks.
-    """
-
-    __slots__ = ("_fields", "_parameters", "_text")
+    __slots__ = ("_parameters", "_values")
 
     def __init__(self, text: str) -> None:
-        self._text: Final = text
-        self._fields: dict[str, list[str]] | None = None
+        self._values: Final[dict[str, list[str]]] = {}
         self._parameters: dict[str, str] | None = None
-
-    @property
-    def _values(self) -> dict[str, list[str]]:
-        if self._fields is None:
-            fields: dict[str, list[str]] = {}
-            for name, value in _FIELD.findall(self._text):
-                fields.setdefault(name.lower(), []).append(value)
-            self._fields = fields
-        return self._fields
+        for name, value in _FIELD.findall(text):
+            self._values.setdefault(name.lower(), []).append(value)
 
     @property
     def content_type(self) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy import Engine, select
 
 from services.commands.terminal import (
     configure_logs,
+    normalise,
     open_for_reading,
     output,
     printable,
@@ -21,7 +22,6 @@ from services.commands.terminal import (
     refusals,
     setting,
 )
-from shared.addresses import normalise_address
 from shared.contacts import find_column, guess_delimiter, read_address, read_head
 from shared.errors import ConfigurationError, InvalidAddress
 from shared.suppressions import Suppressions, connect_redis
@@ -46,7 +46,7 @@ def check(addresses: Sequence[str], database: str | None, as_json: bool) -> None
     with refusals():
         configure_logs("check")
         engine = open_for_reading(database, may_be_away=bool(setting("MAILROOM_REDIS_URL")))
-        normalised, invalid = _normalise(addresses)
+        normalised, invalid = normalise(addresses)
         answers = dict(zip(normalised, _suppressions(engine).are_suppressed(normalised), strict=True))
         details = _details(engine, normalised)
         engine.dispose()
@@ -63,17 +63,6 @@ def check(addresses: Sequence[str], database: str | None, as_json: bool) -> None
 
 
 _UNKNOWN: Final[dict[str, Any]] = {"state": "ok", "soft": 0, "reason": None, "since": None}
-
-
-def _normalise(addresses: Sequence[str]) -> tuple[list[str], list[str]]:
-    normalised: list[str] = []
-    invalid: list[str] = []
-    for text in addresses:
-        try:
-            normalised.append(normalise_address(text))
-        except InvalidAddress as exc:
-            invalid.append(str(exc))
-    return normalised, invalid
 
 
 def _details(engine: Engine, addresses: Sequence[str]) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from services.commands.terminal import (
     configure_logs,
+    normalise,
     open_for_writing,
     output,
     printable,
@@ -24,9 +25,7 @@ from services.ledger.marks_sql import SqlMarks
 from services.ledger.policy import SUPPRESSED_BY_HAND, Standing, State
 from services.ledger.projection_redis import connect_projection
 from services.ledger.store_sql import SqlVerdictStore
-from shared.addresses import normalise_address
 from shared.broker import BrokerBus
-from shared.errors import InvalidAddress
 
 
 @click.command(epilog='Example: mailroom suppress jane@example.com --reason "asked us on the phone"')
@@ -55,13 +54,7 @@ def release(addresses: Sequence[str], why: str, who: str | None, database: str |
 
 def _mark(addresses: Sequence[str], database: str | None, say: Callable[[Marking, Sequence[str]], Done]) -> None:
     """Exit status 2 when an address is invalid, after doing the others."""
-    good: list[str] = []
-    invalid: list[str] = []
-    for text in addresses:
-        try:
-            good.append(normalise_address(text))
-        except InvalidAddress as exc:
-            invalid.append(str(exc))
+    good, invalid = normalise(addresses)
     with refusals():
         configure_logs("marking")
         if good:

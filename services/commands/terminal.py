@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -13,8 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from sqlalchemy import Engine
 
 from shared import logs
+from shared.addresses import normalise_address
 from shared.environment import Environment
-from shared.errors import MailroomError
+from shared.errors import InvalidAddress, MailroomError
 from shared.tables import connect, require_current, upgrade
 from shared.tables.schema import DatabaseUnreachable, read_url
 
@@ -146,3 +147,15 @@ def output() -> Console:
     """Standard output for tables; what goes to a file or a pipe is not wrapped to a terminal's width."""
     console = _Output(file=sys.stdout, highlight=False)
     return console if console.is_terminal else _Output(file=sys.stdout, highlight=False, width=_PIPE_WIDTH)
+
+
+def normalise(addresses: Iterable[str]) -> tuple[list[str], list[str]]:
+    """The addresses in the ledger's form, and what is to be said of those that are none."""
+    normalised: list[str] = []
+    invalid: list[str] = []
+    for text in addresses:
+        try:
+            normalised.append(normalise_address(text))
+        except InvalidAddress as exc:
+            invalid.append(str(exc))
+    return normalised, invalid
