@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from services.commands.archive import archive
 from services.commands.asking import check, filter_csv
 from services.commands.dead import dead
 from services.commands.exchanging import export_csv, import_csv
@@ -20,6 +21,7 @@ from services.commands.process import process
 from services.commands.publishing import fetch, publish
 from services.commands.reconciling import reconcile
 from services.commands.rules import rules
+from services.commands.runs import runs
 from services.commands.terminal import complain, refusals
 
 INTERRUPTED: Final = 130
@@ -95,6 +97,8 @@ for command in (
     import_csv,
     publish,
     fetch,
+    runs,
+    archive,
     dead,
     rules,
     fetcher,

@@ -15,6 +15,7 @@ from services.classifier.own_rules import read_own_rules
 from services.classifier.ports import LethalMail
 from services.classifier.rulebook import Rulebook, with_deployment
 from services.classifier.sandbox import Sandbox
+from services.commands.archive import read_archived
 from services.commands.terminal import complain, configure_logs, output, printable, progress_bar, refusals, setting
 from services.fetcher.mailbox_files import Found
 from services.fetcher.sources import count_source, is_account_url, open_source
@@ -101,8 +102,15 @@ def _add_rows(table: Table, name: str, judgement: dict[str, Any]) -> None:
 @click.command(epilog="Example: mailroom explain samples/mails/postfix_user_unknown.eml")
 @click.argument("source", metavar="SOURCE")
 @click.option("--number", type=click.IntRange(min=1), metavar="N", help="Only the Nth message, of a folder or an mbox.")
-def explain(source: str, number: int | None) -> None:
+@click.option("--archived", is_flag=True, help="SOURCE is the raw id of a mail in the archive.")
+@click.option("--database", metavar="URL", help="With --archived. Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
+def explain(source: str, number: int | None, archived: bool, database: str | None) -> None:
     """Show how each message is judged: every stage, the rule that decided, and the words that it matched."""
+    if archived:
+        with refusals():
+            mail = Found(source, read_archived(source, database))
+            _print_explanation(mail, with_deployment(read_own_rules(setting("MAILROOM_RULES_DIR"))))
+        return
     errors: list[str] = []
     count = shown = 0
     with refusals():

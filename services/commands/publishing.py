@@ -3,13 +3,23 @@
 import sys
 import uuid
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime
 
 import click
 
-from services.commands.terminal import configure_logs, printable, progress_bar, refusals, required_setting
+from services.commands.terminal import (
+    configure_logs,
+    disposing,
+    open_for_writing,
+    printable,
+    progress_bar,
+    refusals,
+    required_setting,
+)
 from services.fetcher.mailbox_files import Found
 from services.fetcher.sources import count_source, is_account_url, open_source
+from services.ledger.runs_sql import SqlRuns
 from shared.broker import BrokerBus
 from shared.bus import Message
 from shared.errors import ConfigurationError
@@ -79,17 +89,26 @@ def _standard_input() -> Found:
 
 @click.command(epilog="Example: mailroom fetch newsletter")
 @click.argument("accounts", nargs=-1, required=True, metavar="ACCOUNT...")
-def fetch(accounts: Sequence[str]) -> None:
+@click.option(
+    "--hold", is_flag=True, help="Count nothing of it until `mailroom runs apply`; no mail is removed before."
+)
+@click.option("--database", metavar="URL", help="With --hold. Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
+def fetch(accounts: Sequence[str], hold: bool, database: str | None) -> None:
     """Ask the fetchers to read these bounce accounts now."""
-    with refusals():
+    with refusals(), ExitStack() as ending:
         configure_logs("fetch")
+        runs = None
+        if hold:
+            runs = SqlRuns(ending.enter_context(disposing(open_for_writing(database, must_exist=True))))
         bus = BrokerBus(required_setting("MAILROOM_AMQP_URL"))
         try:
             for account in accounts:
                 run_id = uuid.uuid4().hex
                 now = datetime.now(UTC)
+                if runs is not None:
+                    runs.hold(run_id)
                 request = {"schema_version": 1, "account": account, "run_id": run_id, "requested_at": now}
                 bus.publish([fetch_request_message(request)])  # type: ignore[arg-type]
-                click.echo(f"{account}: requested as run {run_id}")
+                click.echo(f"{account}: requested as run {run_id}{', held for review' if hold else ''}")
         finally:
             bus.close()

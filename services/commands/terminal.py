@@ -105,6 +105,15 @@ def open_for_reading(url: str | None, *, may_be_away: bool = False) -> Engine:
     return engine
 
 
+@contextmanager
+def disposing(engine: Engine) -> Iterator[Engine]:
+    """Its connections are closed at the end, also of a command that is refused."""
+    try:
+        yield engine
+    finally:
+        engine.dispose()
+
+
 def _told(url: str | None) -> str:
     url = url or setting("MAILROOM_DATABASE_URL", DEFAULT_DATABASE)
     parsed = read_url(url)

@@ -103,7 +103,7 @@ class Checkpoint(Protocol):
     """What is known of the mailboxes, and what the ledger says about it. Raises Transient when the database is away."""
 
     def begin_run(self, run_id: str, account: str, now: datetime) -> None:
-        """Begin a run, or go on with one; its last error is forgotten."""
+        """Begin a run, or go on with one; its last error is forgotten, and so is what runs found that were dropped since."""
 
     def note_error(self, run_id: str, error: str) -> None:
         """Remember for people why a pass ended early."""
@@ -136,7 +136,7 @@ class Checkpoint(Protocol):
         """How often this mail could not be read by now."""
 
     def recorded(self, account: str, folder: str) -> list[RecordedMail]:
-        """The mails fetched from there that are recorded and archived, of no held run, and not cleaned yet."""
+        """The mails fetched from there that are recorded, archived, not cleaned yet, and of no run that is kept out."""
 
     def judged(self, raw_ids: Sequence[str]) -> Mapping[str, Judged]:
         """The judgements of those that are recorded and archived, and were not delivered by held runs alone."""

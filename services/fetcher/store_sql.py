@@ -23,13 +23,12 @@ from sqlalchemy import (
 from services.fetcher.emptying import Judged
 from services.fetcher.ports import FoundMail, Listed, Place, RecordedMail
 from shared.tables.fetcher import found, lease, run
-from shared.tables.ledger import archive, dead_letter, hold, is_delivered, raw
+from shared.tables.ledger import DROPPED, archive, dead_letter, hold, is_delivered, is_kept_out, raw
 from shared.tables.transactions import answers, insert, transaction
 
 TRIES: Final = 3
 _CHUNK: Final = 1_000
 _ERROR_LIMIT: Final = 1_000
-_HELD: Final = "held"
 _REPLAYED: Final = "replayed"
 
 
@@ -40,9 +39,11 @@ class SqlCheckpoint:
         self._engine = engine
 
     def begin_run(self, run_id: str, account: str, now: datetime) -> None:
-        """Begin a run, or go on with one; its last error is forgotten."""
+        """Begin a run, or go on with one; its last error is forgotten, and so is what runs found that were dropped since."""
         row = {"run_id": run_id, "account": account, "started_at": now}
+        was_dropped = exists().where(hold.c.run_id == found.c.run_id, hold.c.state == DROPPED)
         with transaction(self._engine) as connection:
+            connection.execute(delete(found).where(found.c.account == account, was_dropped))
             again = insert(connection, run).values(row)
             connection.execute(again.on_conflict_do_update(index_elements=[run.c.run_id], set_={"last_error": None}))
 
@@ -77,11 +78,6 @@ class SqlCheckpoint:
             ]
             for chunk in _chunks(gone):
                 connection.execute(delete(found).where(found.c.id.in_(chunk)))
-
-    def forget_run(self, run_id: str) -> None:
-        """Drop what a run found: the mails stay in the mailbox, and the next run finds them again."""
-        with transaction(self._engine) as connection:
-            connection.execute(delete(found).where(found.c.run_id == run_id))
 
     def unknown(self, place: Place, mails: Sequence[Listed]) -> list[Listed]:
         """Those that were neither fetched nor given up, in the same order."""
@@ -138,7 +134,7 @@ class SqlCheckpoint:
             return int(connection.execute(again.returning(found.c.attempts)).scalar_one())
 
     def recorded(self, account: str, folder: str) -> list[RecordedMail]:
-        """The mails fetched from there that are recorded and archived, of no held run, and not cleaned yet."""
+        """The mails fetched from there that are recorded, archived, not cleaned yet, and of no run that is kept out."""
         query = (
             select(
                 found.c.uidvalidity,
@@ -153,7 +149,7 @@ class SqlCheckpoint:
                 found.c.account == account,
                 found.c.folder == folder,
                 found.c.cleaned_at.is_(None),
-                ~_is_held(found.c.run_id),
+                ~is_kept_out(found.c.run_id),
             )
             .order_by(found.c.id)
         )
@@ -233,10 +229,6 @@ def _at(place: Place) -> ColumnElement[bool]:
     return and_(
         found.c.account == place.account, found.c.folder == place.folder, found.c.uidvalidity == place.uidvalidity
     )
-
-
-def _is_held(run_id: ColumnElement[str]) -> ColumnElement[bool]:
-    return exists().where(hold.c.run_id == run_id, hold.c.state == _HELD)
 
 
 def _row(place: Place, run_id: str, uid: str, size_bytes: int, now: datetime) -> dict[str, Any]:

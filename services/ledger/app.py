@@ -4,6 +4,7 @@ import os
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Final, Self
 
 import structlog
@@ -14,7 +15,7 @@ from services.ledger.dead_letters_sql import SqlDeadLetters
 from services.ledger.handler import ArchiveHandler, DeadLetterHandler, VerdictHandler
 from services.ledger.projection_redis import RedisProjection, connect_projection
 from services.ledger.store_sql import SqlVerdictStore
-from services.ledger.upkeep import drain_outbox, finish_policy, rebuild
+from services.ledger.upkeep import drain_outbox, finish_policy, finish_runs, rebuild
 from shared import logs
 from shared.broker import BrokerBus
 from shared.bus import BatchLimits, Bus
@@ -29,6 +30,7 @@ UPKEEP_EVERY_S: Final = 1.0
 BATCH: Final = 2_000
 ARCHIVE_BATCH: Final = 100
 """Whole mails of up to a MiB, of which twice as many are held."""
+ARCHIVE_DAYS: Final = 30
 
 log = structlog.get_logger(__name__)
 
@@ -41,6 +43,8 @@ class Settings:
     database_url: str
     redis_url: str
     batch: int
+    archive_days: int
+    """So long the mails themselves are kept; 0: for ever."""
     log_level: str
 
     @classmethod
@@ -52,6 +56,7 @@ class Settings:
             database_url=environment.text("MAILROOM_DATABASE_URL"),
             redis_url=environment.text("MAILROOM_REDIS_URL", ""),
             batch=environment.integer("MAILROOM_LEDGER_BATCH", BATCH, least=1),
+            archive_days=environment.integer("MAILROOM_ARCHIVE_DAYS", ARCHIVE_DAYS, least=0),
             log_level=environment.text("MAILROOM_LOG_LEVEL", "info"),
         )
         environment.check()
@@ -73,14 +78,22 @@ def subscribe(bus: Bus, engine: Engine, projection: RedisProjection | None, batc
     return verdicts
 
 
-def keep_up(engine: Engine, projection: RedisProjection | None, handler: VerdictHandler) -> None:
-    """One round of upkeep: rebuild Redis when it is not the database's equal, send what batches left behind."""
+def keep_up(
+    engine: Engine, projection: RedisProjection | None, handler: VerdictHandler, keep_mails: timedelta | None = None
+) -> None:
+    """One round of upkeep: rebuild Redis when it is not the database's equal, send what batches left behind.
+
+    With `keep_mails`, some of the mails that are older lose their bytes, too.
+    """
     try:
         if projection is not None:
             rebuild(engine, projection)
         finish_policy(engine, handler)
+        finish_runs(engine, handler)
         while drain_outbox(engine, handler):
             pass
+        if keep_mails:
+            next(SqlArchive(engine).purge(keep_mails), 0)
     except Transient as exc:
         log.warning("upkeep_postponed", cause=str(exc))
 
@@ -95,11 +108,12 @@ def serve() -> None:
     bus = BrokerBus(settings.amqp_url)
     handler = subscribe(bus, engine, projection, settings.batch)
     stop = stop_on_signals()
+    keep_mails = timedelta(days=settings.archive_days) if settings.archive_days else None
 
     def upkeep() -> None:
         while not stop.wait(UPKEEP_EVERY_S):
             try:
-                keep_up(engine, projection, handler)
+                keep_up(engine, projection, handler, keep_mails)
             except Exception:  # a thread that ended here would leave Redis behind for good, and nobody would know
                 log.exception("upkeep_failed")
 

@@ -1,13 +1,17 @@
 """The mails themselves, compressed, for as long as a deployment keeps them."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from typing import Final
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, select, update
 
 from services.ledger.ports import ArchivedMail
 from shared.tables.ledger import archive
 from shared.tables.transactions import insert, now_of, transaction
+
+PURGE_PAGE: Final = 1_000
 
 
 class SqlArchive:
@@ -40,3 +44,20 @@ class SqlArchive:
         with transaction(self._engine, is_reading=True) as connection:
             body = connection.execute(select(archive.c.body).where(archive.c.raw_id == raw_id)).scalar_one_or_none()
         return zlib.decompress(body) if body is not None else None
+
+    def purge(self, older_than: timedelta) -> Iterator[int]:
+        """Drop the bytes of mails that were archived longer ago; how many, after each transaction that did.
+
+        Their rows stay: that a mail was kept is what lets it leave a mailbox. Safe beside others that do the same.
+        """
+        with transaction(self._engine, is_reading=True) as connection:
+            until = now_of(connection) - older_than
+        while True:
+            with transaction(self._engine) as connection:
+                old = select(archive.c.raw_id).where(archive.c.archived_at < until, archive.c.body.is_not(None))
+                some = old.order_by(archive.c.archived_at).limit(PURGE_PAGE).with_for_update(skip_locked=True)
+                emptied = update(archive).where(archive.c.raw_id.in_(some.scalar_subquery())).values(body=None)
+                purged = connection.execute(emptied).rowcount
+            if not purged:
+                return
+            yield purged

@@ -1,7 +1,7 @@
-"""Keeping Redis equal to the database: noticing that it is not, rebuilding it, and sending what a batch left behind."""
+"""What a ledger does beside its batches: keeping Redis equal to the database, and finishing what was left unfinished."""
 
 import fcntl
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import timedelta
@@ -16,6 +16,7 @@ from services.ledger.policy import Standing
 from services.ledger.policy_sql import SqlPolicy
 from services.ledger.ports import Change
 from services.ledger.projection_redis import Entry, ProjectionState, RedisProjection
+from services.ledger.runs_sql import SqlRuns
 from services.ledger.versions_sql import last_version
 from shared.tables.ledger import address, outbox, projection
 from shared.tables.transactions import now_of, transaction
@@ -24,9 +25,10 @@ PAGE: Final = 10_000
 _DRAIN: Final = 500
 _PROJECTED: Final = (address.c.recipient, address.c.version, address.c.soft, address.c.state)
 _LEFT_BEHIND_AFTER: Final = timedelta(seconds=5)
-_POLICY_LEFT_AFTER: Final = timedelta(minutes=1)
+_LEFT_UNFINISHED_AFTER: Final = timedelta(minutes=1)
 _REBUILD: Final = "rebuild"
 _POLICY: Final = "policy"
+_RUNS: Final = "runs"
 
 log = structlog.get_logger(__name__)
 
@@ -136,16 +138,35 @@ def finish_policy(engine: Engine, handler: VerdictHandler) -> None:
     if newest.recomputed_at is not None:
         return
     with transaction(engine, is_reading=True) as connection:
-        if now_of(connection) - newest.made_at < _POLICY_LEFT_AFTER:
+        if now_of(connection) - newest.made_at < _LEFT_UNFINISHED_AFTER:
             return
     with _lock(engine, _POLICY) as is_held:
         if is_held():
-            changed = 0
-            for changes in policies.recompute():
-                changed += len(changes)
-                if changes and handler.tell(changes):
-                    handler.forget(changes)
+            changed = _tell_pages(handler, policies.recompute())
             log.info("policy_applied", version=newest.version, changed=changed)
+
+
+def finish_runs(engine: Engine, handler: VerdictHandler) -> None:
+    """Judge the addresses of an applied run anew where whoever applied it was interrupted, or is not done within a minute."""
+    runs = SqlRuns(engine)
+    with transaction(engine, is_reading=True) as connection:
+        now = now_of(connection)
+    for run in runs.unsettled():
+        if run.decided_at is not None and now - run.decided_at < _LEFT_UNFINISHED_AFTER:
+            continue
+        with _lock(engine, _RUNS) as is_held:
+            if is_held():
+                log.info("run_applied", run_id=run.run_id, changed=_tell_pages(handler, runs.settle(run.run_id)))
+
+
+def _tell_pages(handler: VerdictHandler, pages: Iterable[list[Change]]) -> int:
+    """How many changes there were; those that cannot be told now stay in the outbox."""
+    changed = 0
+    for changes in pages:
+        changed += len(changes)
+        if changes and handler.tell(changes):
+            handler.forget(changes)
+    return changed
 
 
 def drain_outbox(engine: Engine, handler: VerdictHandler) -> int:

@@ -18,6 +18,7 @@ from sqlalchemy import (
     and_,
     exists,
     or_,
+    text,
 )
 
 from .metadata import UtcDateTime, metadata
@@ -41,6 +42,8 @@ raw: Final = Table(
     Column("campaign", String(255)),
     Column("reporting_mta", String(255)),
     Column("truncated", Boolean, nullable=False),
+    # Of what publishers send nobody asks for the run, and they send most.
+    Index("ix_raw_run_id", "run_id", postgresql_where=text("run_id <> ''"), sqlite_where=text("run_id <> ''")),
     comment="what became of every mail that was judged, also when it was no bounce",
 )
 
@@ -50,6 +53,7 @@ raw_run: Final = Table(
     Column("raw_id", String(64), primary_key=True),
     Column("run_id", String(64), primary_key=True, comment="empty: it came without a run"),
     Column("recorded_at", UtcDateTime, nullable=False),
+    Index("ix_raw_run_run_id", "run_id"),
     comment="the further runs that delivered a mail again",
 )
 
@@ -108,7 +112,7 @@ hold: Final = Table(
     "hold",
     metadata,
     Column("run_id", String(64), primary_key=True),
-    Column("state", String(16), nullable=False, comment="held, applied or dropped"),
+    Column("state", String(16), nullable=False, comment="held, applying, applied or dropped"),
     Column("held_at", UtcDateTime, nullable=False),
     Column("decided_at", UtcDateTime),
     comment="runs that wait for a person, or did",
@@ -151,7 +155,13 @@ archive: Final = Table(
     Column("size_bytes", Integer, nullable=False),
     Column("truncated", Boolean, nullable=False),
     Column("body", LargeBinary, comment="zlib; empty once purged"),
-    Index("ix_archive_archived_at", "archived_at"),
+    # What was purged needs no look any more.
+    Index(
+        "ix_archive_kept",
+        "archived_at",
+        postgresql_where=text("body IS NOT NULL"),
+        sqlite_where=text("body IS NOT NULL"),
+    ),
     comment="the mails themselves, kept for a set number of days",
 )
 
@@ -193,7 +203,12 @@ audit: Final = Table(
 )
 
 
-KEPT_OUT: Final = ("held", "dropped")
+HELD: Final = "held"
+APPLYING: Final = "applying"
+"""Its mails count, and not every address they name was judged anew yet."""
+APPLIED: Final = "applied"
+DROPPED: Final = "dropped"
+KEPT_OUT: Final = (HELD, DROPPED)
 """States of a hold whose mails count for nothing."""
 
 

@@ -1,21 +1,24 @@
 """Duplicates, order and grouping of verdicts leave no trace in what the ledger comes to."""
 
 import itertools
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, delete
 
+from services.ledger.runs_sql import SqlRuns
 from services.ledger.standings_sql import lock_addresses, read_policy, recompute
 from services.ledger.store_sql import SqlVerdictStore
 from shared.contract import Outcome, VerdictMessage
 from shared.tables import connect, upgrade
-from shared.tables.ledger import address, hold, mark, outbox, raw, raw_run, report
+from shared.tables.ledger import address, audit, hold, mark, outbox, raw, raw_run, report
 from shared.tables.transactions import transaction
 from tests.property.ledger_model import (
     BLANK,
@@ -34,6 +37,9 @@ from tests.property.ledger_model import (
 
 RECIPIENTS = ("ann@example.com", "bob@example.com", "cleo@example.com", None)
 RUNS = (None, "run-1", "run-2", "run-3")
+EXAMPLES = int(os.environ.get("MAILROOM_TEST_EXAMPLES", "200"))
+"""10,000 of them once a release: docs/evidence.md."""
+
 CLASSES = (("hard", "failed"), ("soft", "failed"), ("soft", "delayed"), ("unidentified", None), ("complaint", None))
 
 recipients = st.sampled_from(RECIPIENTS)
@@ -110,17 +116,26 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
 
 
 def run(engine: Engine, history: History, batches: Sequence[Sequence[VerdictMessage]]) -> State:
-    with engine.begin() as connection:
-        for table in (report, raw_run, raw, address, outbox, hold, mark):
-            connection.execute(delete(table))
-    plant(engine, history.holds, history.words)
-    with transaction(engine) as connection:  # as whoever makes a mark folds its address
-        marked = lock_addresses(connection, sorted({word.recipient for word in history.words}), STARTED)
-        recompute(connection, marked, read_policy(connection), STARTED)
+    clear(engine)
+    plant(engine, history.holds)
+    say(engine, history.words)
     store = SqlVerdictStore(engine)
     for batch in batches:
         store.record(batch)
     return comparable(stored(engine))
+
+
+def clear(engine: Engine) -> None:
+    with engine.begin() as connection:
+        for table in (report, raw_run, raw, address, outbox, hold, mark, audit):
+            connection.execute(delete(table))
+
+
+def say(engine: Engine, words: Sequence[Word]) -> None:
+    plant(engine, words=words)
+    with transaction(engine) as connection:  # as whoever makes a mark folds its address
+        marked = lock_addresses(connection, sorted({word.recipient for word in words}), STARTED)
+        recompute(connection, marked, read_policy(connection), STARTED)
 
 
 def comparable(state: State) -> State:
@@ -141,12 +156,40 @@ def _without_future(row: Row) -> Row:
     return row._replace(since=clamp(row.since) if row.since else None)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
 @given(histories())
 def test_order_duplicates_and_batches_change_nothing(engine: Engine, history: History) -> None:
     truth = comparable(expected(history.verdicts, history.holds, history.words, now=STARTED))
     assert run(engine, history, [history.verdicts]) == truth
     assert run(engine, history, history.batches) == truth
+
+
+@settings(
+    max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
+)
+@given(histories(), st.integers(0, 8), st.randoms(use_true_random=False))
+def test_people_decide_in_the_middle(engine: Engine, history: History, after: int, order: Random) -> None:
+    """Every run is held at first; words are given and runs applied or dropped between any two batches."""
+    truth = comparable(expected(history.verdicts, history.holds, history.words, now=STARTED))
+    clear(engine)
+    plant(engine, dict.fromkeys(history.holds, "held"))
+    store, runs = SqlVerdictStore(engine), SqlRuns(engine)
+    for batch in history.batches[:after]:
+        store.record(batch)
+    decisions = [(run_id, state) for run_id, state in history.holds.items() if state != "held"]
+    order.shuffle(decisions)
+    for run_id, state in decisions:
+        if state == "applied":
+            runs.apply(run_id, "tester", "")
+            list(runs.settle(run_id))
+        else:
+            runs.drop(run_id, "tester", "")
+    say(engine, history.words)
+    for batch in history.batches[after:]:
+        store.record(batch)
+    assert comparable(stored(engine)) == truth
 
 
 @settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])

@@ -80,9 +80,6 @@ def test_rows_that_name_nothing_any_more(store: SqlCheckpoint) -> None:
     assert store.published_by("run-0", IDS[3_000:3_002]) == set()
     assert store.forget_other_uidvalidities(PLACE) == 0
     assert store.forget_other_uidvalidities(Place("news", "INBOX", 8)) == 3
-    add(store, 1)
-    store.forget_run("run-1")
-    assert store.unknown(PLACE, listed(1)) == listed(1)
 
 
 def test_what_is_recorded(store: SqlCheckpoint, engine: Engine) -> None:

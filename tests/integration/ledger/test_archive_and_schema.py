@@ -1,19 +1,25 @@
 """The mails that are kept, and the schema they are kept in."""
 
 import threading
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from click.testing import CliRunner
 from sqlalchemy import Engine, inspect, update
 
+from services.cli import main
+from services.ledger.app import keep_up
 from services.ledger.archive_sql import SqlArchive
-from services.ledger.handler import ArchiveHandler
+from services.ledger.handler import ArchiveHandler, VerdictHandler
 from services.ledger.ports import ArchivedMail
+from services.ledger.store_sql import SqlVerdictStore
 from shared.bus import Delivery, Message
 from shared.errors import ConfigurationError
 from shared.identity import READ_LIMIT_BYTES, raw_id
+from shared.local_bus import LocalBus
 from shared.tables import connect, require_current, upgrade
 from shared.tables.ledger import archive
 from shared.tables.metadata import metadata
@@ -58,11 +64,41 @@ class TestArchive:
 
     def test_a_purged_mail_is_gone_and_its_row_is_not(self, engine: Engine) -> None:
         deliver(engine, raw_bounce_message(RAW))
-        with engine.begin() as connection:
-            connection.execute(update(archive).values(body=None))
+        assert sum(SqlArchive(engine).purge(timedelta(0))) == 1
         assert SqlArchive(engine).read(raw_id(RAW)) is None
         deliver(engine, raw_bounce_message(RAW))
         assert SqlArchive(engine).read(raw_id(RAW)) is None
+        assert sum(SqlArchive(engine).purge(timedelta(0))) == 0
+
+    def test_only_what_is_old_is_purged_and_all_of_it(self, engine: Engine) -> None:
+        kept = SqlArchive(engine)
+        old = [f"{number:064}" for number in range(2_500)]
+        kept.keep([ArchivedMail(name, b"old", False) for name in old])
+        with engine.begin() as connection:
+            connection.execute(update(archive).values(archived_at=datetime.now(UTC) - timedelta(days=31)))
+        kept.keep([ArchivedMail("f" * 64, b"new", False)])
+        assert list(kept.purge(timedelta(days=30))) == [1_000, 1_000, 500]
+        assert (kept.read("f" * 64), kept.read(old[0]), kept.read(old[-1])) == (b"new", None, None)
+
+    def test_a_ledger_purges_beside_its_work(self, engine: Engine) -> None:
+        deliver(engine, raw_bounce_message(RAW))
+        handler = VerdictHandler(SqlVerdictStore(engine), None, LocalBus())
+        keep_up(engine, None, handler)
+        keep_up(engine, None, handler, timedelta(days=1))
+        assert SqlArchive(engine).read(raw_id(RAW)) == RAW
+        keep_up(engine, None, handler, timedelta(microseconds=1))
+        assert SqlArchive(engine).read(raw_id(RAW)) is None
+
+    def test_the_commands(self, engine: Engine) -> None:
+        runner = CliRunner(env={"MAILROOM_DATABASE_URL": engine.url.render_as_string(hide_password=False)})
+        deliver(engine, raw_bounce_message(RAW))
+        assert runner.invoke(main, ["archive", "show", raw_id(RAW)]).stdout_bytes == RAW
+        told = runner.invoke(main, ["explain", "--archived", raw_id(RAW)])
+        assert (told.exit_code, "not-bounce" in told.stdout) == (0, True), told.output
+        assert "0 mails" in runner.invoke(main, ["archive", "purge", "--older-than", "1"]).stderr
+        assert "1 mail purged" in runner.invoke(main, ["archive", "purge", "--older-than", "0"]).stderr
+        told = runner.invoke(main, ["archive", "show", raw_id(RAW)])
+        assert (told.exit_code, "has been purged" in told.stderr) == (2, True)
 
 
 class TestSchema:
