@@ -143,7 +143,7 @@ def _consume(amqp_url: str, verdicts: Sequence[VerdictMessage], make: MakeHandle
             stop.set()
         return rejections
 
-    bus.subscribe(LEDGER_VERDICTS.name, counted, BatchLimits(BATCH))
+    bus.subscribe(LEDGER_VERDICTS.name, counted, BatchLimits(BATCH, in_work=2))
     bus.publish(verdict_message(verdict) for verdict in verdicts)
     began = perf_counter()
     bus.run(stop)

@@ -34,6 +34,8 @@ _BROKER_HEADERS: Final = ("x-delivery-count", "x-acquired-count", "x-first-death
 _PERSISTENT: Final = 2
 _HEADER_FRAME: Final = 2
 _PROPERTIES_AT: Final = 12
+_FRAME_OVERHEAD: Final = 8
+_READ_AHEAD_BYTES: Final = 64 * 1024
 
 
 def open_connection(url: str, heartbeat_s: float = HEARTBEAT_S) -> Connection:
@@ -58,6 +60,7 @@ def open_connection(url: str, heartbeat_s: float = HEARTBEAT_S) -> Connection:
     where = f"{parts.hostname}:{connection.port or 5672}"
     try:
         connection.connect()
+        _read_ahead(connection)
         declare_topology(connection)
     except amqp.AccessRefused as exc:
         drop_connection(connection)
@@ -72,6 +75,45 @@ def open_connection(url: str, heartbeat_s: float = HEARTBEAT_S) -> Connection:
         drop_connection(connection)
         raise BrokerUnreachable(f"RabbitMQ at {where} does not answer: {exc}") from exc
     return connection
+
+
+class _ReadAhead:
+    """What the socket has, taken at once: py-amqp asks it nine times for each message.
+
+    Every call into the kernel lets go of the interpreter, which a busy handler then keeps for milliseconds.
+    """
+
+    def __init__(self, receive: Callable[[int], bytes]) -> None:
+        self._receive = receive
+        self._ahead = memoryview(b"")
+
+    def __call__(self, size_bytes: int) -> bytes:
+        """At least one byte, at most so many; none once the other side has closed."""
+        if not self._ahead:
+            self._ahead = memoryview(self._receive(_READ_AHEAD_BYTES))
+        taken, self._ahead = self._ahead[:size_bytes], self._ahead[size_bytes:]
+        return bytes(taken)
+
+    @property
+    def holds_frame(self) -> bool:
+        """Whether a whole frame is here: type, channel, size (4.2.3), payload, end."""
+        return len(self._ahead) >= _FRAME_OVERHEAD and len(self._ahead) >= _FRAME_OVERHEAD + int.from_bytes(
+            self._ahead[3:7], "big"
+        )
+
+
+def _read_ahead(connection: Connection) -> None:
+    transport = connection.connection.transport
+    transport._quick_recv = _ReadAhead(transport._quick_recv)
+
+
+def drain(connection: Connection, timeout_s: float) -> None:
+    """Deal with what arrives, all of it that is here already. Raises TimeoutError when nothing does, and RECOVERABLE."""
+    connection.drain_events(timeout=timeout_s)
+    transport = connection.connection.transport
+    while transport is not None and transport._quick_recv.holds_frame:
+        connection.connection.blocking_read()
+        transport = connection.connection.transport
 
 
 def close_connection(connection: Connection) -> None:

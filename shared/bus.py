@@ -71,6 +71,8 @@ class BatchLimits:
     quiet_s: float = 0.05
     longest_s: float = 1.0
     """A trickle that is never quiet does not keep its first message waiting."""
+    in_work: int = 1
+    """Batches that are at the handler at once, each in a thread of its own; they are acked in the order of their arrival."""
 
 
 class Unroutable(Transient):

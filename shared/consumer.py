@@ -1,4 +1,4 @@
-"""Consuming one queue of RabbitMQ: batches go to a handler in a thread of its own, acks follow its work.
+"""Consuming one queue of RabbitMQ: batches go to a handler in threads of its own, acks follow its work.
 
 The thread that owns the connection never waits for a handler, so it keeps beating while a database or a mail server
 is slow. An ack goes to the channel that delivered; when that is gone, the broker delivers again.
@@ -8,6 +8,7 @@ import contextlib
 import queue
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -16,13 +17,11 @@ from typing import Any, Final
 import structlog
 from kombu import Connection
 
-from shared.amqp import HEARTBEAT_S, RECOVERABLE, close_connection, drop_connection, from_amqp, open_connection
+from shared.amqp import HEARTBEAT_S, RECOVERABLE, close_connection, drain, drop_connection, from_amqp, open_connection
 from shared.bus import BatchLimits, BrokerUnreachable, Delivery, Handler, Publisher, dead_letter, settle
 from shared.errors import Transient
 from shared.topology import LEDGER_DEAD
 
-PREFETCH_BATCHES: Final = 2
-"""One at the handler, one that arrives."""
 GIVE_BACK_AFTER_S: Final = 60.0
 LONGEST_HOLD_S: Final = 1200.0
 """The broker takes a delivery away after 30 minutes without an ack."""
@@ -34,7 +33,7 @@ _BEAT_EVERY_S: Final = 1.0
 log = structlog.get_logger(__name__)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Batch:
     deliveries: list[Delivery] = field(default_factory=list)
     last_tag: int = 0
@@ -74,7 +73,8 @@ class Consumer:
     def prefetch(self) -> int:
         """Messages that may be here unsettled. Long work one by one is left to whoever is free (mailboxes to fetch)."""
         messages = self.limits.messages
-        return 1 if messages == 1 else min(messages * PREFETCH_BATCHES, 65535)
+        arriving = 1
+        return 1 if messages == 1 else min(messages * (self.limits.in_work + arriving), 65535)
 
     def flush(self) -> None:
         """Close the batch that is open now."""
@@ -142,14 +142,22 @@ class _Session:
         self._arrived_at = 0.0
         self._work: queue.SimpleQueue[_Batch | None] = queue.SimpleQueue()
         self._done: queue.SimpleQueue[tuple[_Batch, Exception | None]] = queue.SimpleQueue()
-        self._in_work = 0
+        self._unsettled: deque[_Batch] = deque()
+        """In the order of their arrival."""
+        self._finished: set[int] = set()
+        """Last tags of batches that are done and wait for one before them."""
+        self._failure: Exception | None = None
         self._ending = threading.Event()
 
     def run(self, stop: threading.Event) -> None:
         """Until `stop`, a lost connection, or a batch to give back. Raises what a handler should never raise."""
         name = self._consumer.queue_name
-        worker = threading.Thread(target=self._work_off, name=f"handler of {name}")
-        worker.start()
+        workers = [
+            threading.Thread(target=self._work_off, name=f"handler of {name}")
+            for _ in range(self._consumer.limits.in_work)
+        ]
+        for worker in workers:
+            worker.start()
         try:
             self._consume(stop)
         except RECOVERABLE as exc:
@@ -160,12 +168,14 @@ class _Session:
         finally:
             close_connection(self._connection)
             self._end()
-            worker.join()
+            for worker in workers:
+                worker.join()
 
     def _end(self) -> None:
         """No further batch is begun; those that wait come again, for their deliveries end with the channel."""
         self._ending.set()
-        self._work.put(None)
+        for _ in range(self._consumer.limits.in_work):
+            self._work.put(None)
 
     def _consume(self, stop: threading.Event) -> None:
         channel = self._connection.channel()
@@ -175,9 +185,9 @@ class _Session:
         self._consumer.is_consuming = True
         beat_at = 0.0
         while not stop.is_set():
-            is_busy = bool(self._in_work or self._open.deliveries)
+            is_busy = bool(self._unsettled or self._open.deliveries)
             with contextlib.suppress(TimeoutError):
-                self._connection.drain_events(timeout=_TICK_S if is_busy else _IDLE_TICK_S)
+                drain(self._connection, _TICK_S if is_busy else _IDLE_TICK_S)
             self._close_batch_when_due()
             if self._consumer.flushing.is_set():
                 self._consumer.flushing.clear()
@@ -189,10 +199,10 @@ class _Session:
                 self._consumer.beat()
         channel.basic_cancel(tag)
         self._end()
-        while self._in_work:
+        while self._unsettled:
             # Reading goes on: a handler may take longer than the broker may stay silent, and its ack must not be lost.
             with contextlib.suppress(TimeoutError):
-                self._connection.drain_events(timeout=_TICK_S)
+                drain(self._connection, _TICK_S)
             self._settle(channel)
             self._connection.heartbeat_check()
 
@@ -217,8 +227,8 @@ class _Session:
 
     def _hand_over(self) -> None:
         if self._open.deliveries:
+            self._unsettled.append(self._open)
             self._work.put(self._open)
-            self._in_work += 1
             self._open = _Batch()
 
     def _work_off(self) -> None:
@@ -230,23 +240,33 @@ class _Session:
                 self._consumer.handle(batch.deliveries, self._ending)
                 self._done.put((batch, None))
             except Exception as exc:  # noqa: BLE001 (raised again by the session)
-                # Acks go up to a tag, so nothing behind a batch that failed may be acked: it must not be begun either.
+                # Nothing behind a batch that failed is acked: it need not be begun either.
                 self._ending.set()
                 self._done.put((batch, exc))
 
     def _settle(self, channel: Any) -> None:
-        """Ack what is done, in order. Raises what ended a batch."""
+        """Ack what is done, in order. Raises what ended a batch, after the acks of those before it."""
         while True:
             try:
                 batch, error = self._done.get_nowait()
             except queue.Empty:
-                return
-            self._in_work -= 1
-            if isinstance(error, _NotBegun):
+                break
+            if error is None:
+                self._finished.add(batch.last_tag)
                 continue
-            if error is not None:
-                raise error
-            channel.basic_ack(batch.last_tag, multiple=True)
+            if batch in self._unsettled:  # acks go up to a tag: neither it nor anything behind it may be acked
+                while self._unsettled.pop() is not batch:
+                    pass
+            if not isinstance(error, _NotBegun):
+                self._failure = self._failure or error
+        acked = 0
+        while self._unsettled and self._unsettled[0].last_tag in self._finished:
+            acked = self._unsettled.popleft().last_tag
+            self._finished.discard(acked)
+        if acked:
+            channel.basic_ack(acked, multiple=True)
+        if self._failure is not None:
+            raise self._failure
 
 
 class _NotBegun(Exception):

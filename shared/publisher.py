@@ -11,7 +11,7 @@ from typing import Any, Final
 import structlog
 from kombu import Connection
 
-from shared.amqp import HEARTBEAT_S, RECOVERABLE, close_connection, drop_connection, open_connection, to_amqp
+from shared.amqp import HEARTBEAT_S, RECOVERABLE, close_connection, drain, drop_connection, open_connection, to_amqp
 from shared.bus import BrokerUnreachable, Message, Unroutable
 
 WINDOW_MESSAGES: Final = 500
@@ -93,7 +93,7 @@ class ConfirmingPublisher:
         while attempt.unconfirmed:
             before = len(attempt.unconfirmed)
             try:
-                connection.drain_events(timeout=1.0)
+                drain(connection, 1.0)
             except TimeoutError:
                 connection.heartbeat_check()
             if len(attempt.unconfirmed) != before:
@@ -149,7 +149,7 @@ class ConfirmingPublisher:
         try:
             if self._connection is not None:
                 try:
-                    self._connection.drain_events(timeout=0.001)
+                    drain(self._connection, 0.001)
                 except TimeoutError:
                     self._connection.heartbeat_check()
         except RECOVERABLE as exc:

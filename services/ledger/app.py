@@ -70,7 +70,7 @@ def subscribe(bus: Bus, engine: Engine, projection: RedisProjection | None, batc
         return answers(engine)
 
     verdicts = VerdictHandler(SqlVerdictStore(engine), projection, bus)
-    bus.subscribe(LEDGER_VERDICTS.name, verdicts, BatchLimits(batch), is_ready)
+    bus.subscribe(LEDGER_VERDICTS.name, verdicts, BatchLimits(batch, in_work=2), is_ready)
     bus.subscribe(
         LEDGER_ARCHIVE.name, ArchiveHandler(SqlArchive(engine)), BatchLimits(min(batch, ARCHIVE_BATCH)), is_ready
     )

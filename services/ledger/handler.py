@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -26,12 +27,17 @@ log = structlog.get_logger(__name__)
 
 
 class VerdictHandler:
-    """Records a batch of verdicts, then projects what changed and publishes the events."""
+    """Records a batch of verdicts, then projects what changed and publishes the events.
+
+    Several threads may call it: while one batch is being recorded, others are read or told. Batches of one process are
+    recorded one after the other, for they mostly meet at some address and would wait for each other's locks.
+    """
 
     def __init__(self, store: VerdictStore, projection: Projection | None, publisher: Publisher) -> None:
         self._store = store
         self._projection = projection
         self._publisher = publisher
+        self._recording = threading.Lock()
 
     def __call__(self, deliveries: Sequence[Delivery]) -> list[Rejection]:
         """Raises Transient while the database is away. Redis and the events can be behind: the outbox remembers."""
@@ -42,8 +48,9 @@ class VerdictHandler:
                 verdicts.append(_with_normal_addresses(read_verdict(delivery.message)))
             except (Permanent, InvalidAddress) as exc:
                 rejections.append(Rejection(delivery, str(exc)))
-        high = self._projected_high()
-        changes = self._store.record(verdicts)
+        with self._recording:
+            high = self._projected_high()
+            changes = self._store.record(verdicts)
         if changes and min(change.version for change in changes) <= high:
             self._distrust(high)
         elif changes and self.tell(changes):

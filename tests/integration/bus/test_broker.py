@@ -370,6 +370,49 @@ class TestASlowHandler:
         assert read_all(amqp_url) == []
 
 
+class TestSeveralBatchesAtOnce:
+    """The first batch is held until the second is done."""
+
+    @pytest.fixture
+    def stop(self) -> threading.Event:
+        return threading.Event()
+
+    def two(self, amqp_url: str, at_the_end: Callable[[], None]) -> Recorder:
+        second_is_done = threading.Event()
+
+        def hold(batch: Sequence[Delivery]) -> None:
+            if batch[0].message.body == b"0":
+                assert second_is_done.wait(30)
+                at_the_end()
+            else:
+                second_is_done.set()
+
+        handler = Recorder(hold)
+        with closing(BrokerBus(amqp_url)) as publisher:
+            publisher.publish(requests(40))
+        self.bus = BrokerBus(amqp_url)
+        self.bus.subscribe(FETCHER_REQUESTS.name, handler, BatchLimits(messages=20, in_work=2))
+        return handler
+
+    def test_are_acked_in_their_order(self, amqp_url: str, stop: threading.Event) -> None:
+        handler = self.two(amqp_url, stop.set)
+        with closing(self.bus):
+            self.bus.run(stop)
+        assert Counter(handler.bodies) == Counter(bodies(40))
+        assert read_all(amqp_url) == []
+
+    def test_one_that_fails_is_never_acked_by_the_one_behind_it(self, amqp_url: str, stop: threading.Event) -> None:
+        def be_away() -> None:
+            stop.set()
+            raise Transient("the database is away")
+
+        handler = self.two(amqp_url, be_away)
+        with closing(self.bus):
+            self.bus.run(stop)
+        assert len(handler.bodies) == 20
+        assert {delivery.message.body for delivery in read_all(amqp_url)} == bodies(40)
+
+
 def test_a_full_queue_refuses_and_nothing_that_was_confirmed_is_lost(amqp_url: str) -> None:
     mebibyte = b"x" * 1024 * 1024
     bus = BrokerBus(amqp_url, patience_s=0.5)
