@@ -25,7 +25,6 @@ from services.fetcher.errors import (
     LoginRefused,
     MailboxLocked,
     MailboxUnreachable,
-    MailGone,
     MailUnreadable,
     StartTlsMissing,
     connection_error,
@@ -124,6 +123,7 @@ class ImapMailbox:
     """One login with one folder open. A uid is the UID in decimal."""
 
     keeps_uids = True
+    reads_together = True
 
     def __init__(self, client: Any, folder: str, selected: dict[bytes, Any], *, is_writable: bool) -> None:
         self.folder = folder
@@ -158,25 +158,16 @@ class ImapMailbox:
             ]
         return mails
 
-    def fetch(self, uid: str) -> Fetched:
+    def read(self, mails: Sequence[Listed]) -> dict[str, Fetched | MailUnreadable]:
         """BODY.PEEK leaves \\Seen alone (RFC 3501 §6.4.5)."""
-        number = int(uid)
         try:
             with self._step():
-                answer = self._client.fetch([number], ["INTERNALDATE", _BODY]).get(number)
+                answers = self._client.fetch([int(mail.uid) for mail in mails], ["INTERNALDATE", _BODY])
         except IMAPClientError as exc:
-            raise MailUnreadable(f"the server does not give it out: {str(exc)[:200]}") from exc
-        if answer is None:
-            raise MailGone(uid)
-        body = answer.get(_BODY_ANSWER)
-        if not isinstance(body, bytes):
-            raise MailUnreadable("the server answered without the mail")
-        if not body.strip():
-            raise MailUnreadable("the mail is empty")
-        raw, truncated = cut(body)
-        received_at = answer.get(b"INTERNALDATE")
-        is_instant = isinstance(received_at, datetime) and received_at.tzinfo is not None
-        return Fetched(raw, received_at if is_instant else None, truncated)
+            if len(mails) > 1:  # one NO for all of them: which is meant is seen one by one
+                return {uid: reading for mail in mails for uid, reading in self.read([mail]).items()}
+            return {mail.uid: MailUnreadable(f"the server does not give it out: {str(exc)[:200]}") for mail in mails}
+        return {mail.uid: _reading(answers[int(mail.uid)]) for mail in mails if int(mail.uid) in answers}
 
     def delete(self, uids: Sequence[str]) -> list[str]:
         """By UID EXPUNGE alone: a plain EXPUNGE would remove what others have marked (RFC 4315 §2.1)."""
@@ -257,6 +248,18 @@ class ImapMailbox:
                 yield
         except IMAPClientError as exc:
             raise CannotClean(f"the server does not {what}: {str(exc)[:200]}") from exc
+
+
+def _reading(answer: dict[bytes, Any]) -> Fetched | MailUnreadable:
+    body = answer.get(_BODY_ANSWER)
+    if not isinstance(body, bytes):
+        return MailUnreadable("the server answered without the mail")
+    if not body.strip():
+        return MailUnreadable("the mail is empty")
+    raw, truncated = cut(body)
+    received_at = answer.get(b"INTERNALDATE")
+    is_instant = isinstance(received_at, datetime) and received_at.tzinfo is not None
+    return Fetched(raw, received_at if is_instant else None, truncated)
 
 
 def _chunks(uids: Sequence[str]) -> Iterator[list[int]]:

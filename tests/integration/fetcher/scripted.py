@@ -85,6 +85,7 @@ class Maildrop:
     hangs_up_after: int | None = None
     """So many commands of one login."""
     quit_answer: bytes = b"+OK"
+    pipelines: bool = False
     sizes: dict[bytes, int] = field(default_factory=dict)
     """Lies in LIST."""
 
@@ -102,6 +103,8 @@ class Maildrop:
             if word == b"LIST":
                 sizes = [self.sizes.get(mail, len(mail)) for mail in mails]
                 session.say(b"+OK", *(b"%d %d" % pair for pair in enumerate(sizes, 1)), b".")
+            elif word == b"CAPA":
+                session.say(*([b"+OK", b"PIPELINING", b"."] if self.pipelines else [b"-ERR what?"]))
             elif word == b"UIDL" and self.uidls is None:
                 session.say(b"-ERR what?")
             elif word == b"UIDL":
