@@ -23,7 +23,10 @@ from shared.wire import fetch_request_message, read_fetch_request
 log = structlog.get_logger(__name__)
 
 LOGIN_REMOVES: Final = 500
-"""Mails removed in one login: on POP3 nothing is deleted before QUIT, so what breaks before it has been for nothing."""
+"""Mails removed in the first login: on POP3 nothing is deleted before QUIT, so what breaks before it has been for nothing.
+
+After each login that ended well twice as many: each lists the mailbox anew.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,7 @@ class FetchHandler:
             self._checkpoint.mark_cleaned(cleaned.place(account.name), cleaned.uids, self._clock())
             log.info("mailbox_cleaned", account=account.name, run_id=run.run_id, mails=len(cleaned.uids))
             first += len(part)
+            share *= 2
 
     def _await_ledger(self, run: "_Run", lease: "_Lease") -> None:
         """Until nothing of the run waits, or nothing has moved for a while; logged out all the time."""

@@ -3,7 +3,6 @@
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from imapclient import DELETED, IMAPClient, SocketTimeout
@@ -29,16 +28,13 @@ from services.fetcher.errors import (
     StartTlsMissing,
     connection_error,
 )
+from services.fetcher.imap_answers import LISTED, READ, Answers, read_listing, read_mails
 from services.fetcher.login import Login
 from services.fetcher.ports import Fetched, Listed
 from services.fetcher.watchdog import Watchdog
-from shared.identity import READ_LIMIT_BYTES, cut
 
-_LIST_CHUNK: Final = 500
+_LIST_CHUNK: Final = 5_000
 _STORE_CHUNK: Final = 200
-_BODY: Final = f"BODY.PEEK[]<0.{READ_LIMIT_BYTES + 1}>"
-"""One byte more than is kept tells whether there is more, whatever RFC822.SIZE says."""
-_BODY_ANSWER: Final = b"BODY[]<0>"
 _RESPONSE_CODE: Final = re.compile(r"\[(INUSE|UNAVAILABLE|LIMIT)\]", re.IGNORECASE)
 
 
@@ -131,7 +127,7 @@ class ImapMailbox:
         self.uidvalidity = int(selected.get(b"UIDVALIDITY", 0))
         self._exists = int(selected.get(b"EXISTS", 0))
         self._client = client
-        self._client.normalise_times = False
+        self._imap = client._imap  # IMAPClient's own connection, for the two questions whose answers are read here
         self._watchdog = Watchdog(client.socket, STEP_TIMEOUT_S)
 
     def __enter__(self) -> "ImapMailbox":
@@ -146,28 +142,21 @@ class ImapMailbox:
         """By ranges of message numbers, which stand still while only FETCH is sent (RFC 3501 §7.4.1)."""
         mails = []
         for first in range(1, self._exists + 1, _LIST_CHUNK):
-            numbers = range(first, min(first + _LIST_CHUNK, self._exists + 1))
             with self._asking():
-                self._client.use_uid = False
-                answers = self._client.fetch(list(numbers), ["UID", "RFC822.SIZE"])
-                self._client.use_uid = True
-            mails += [
-                Listed(str(int(answer[b"UID"])), int(answer.get(b"RFC822.SIZE") or 0))
-                for answer in answers.values()
-                if b"UID" in answer
-            ]
+                numbers = f"{first}:{min(first + _LIST_CHUNK - 1, self._exists)}"
+                mails += read_listing(_checked(self._imap.fetch(numbers, LISTED)))
         return mails
 
     def read(self, mails: Sequence[Listed]) -> dict[str, Fetched | MailUnreadable]:
         """BODY.PEEK leaves \\Seen alone (RFC 3501 §6.4.5)."""
         try:
             with self._step():
-                answers = self._client.fetch([int(mail.uid) for mail in mails], ["INTERNALDATE", _BODY])
+                readings = read_mails(_checked(self._imap.uid("FETCH", ",".join(mail.uid for mail in mails), READ)))
         except IMAPClientError as exc:
             if len(mails) > 1:  # one NO for all of them: which is meant is seen one by one
                 return {uid: reading for mail in mails for uid, reading in self.read([mail]).items()}
             return {mail.uid: MailUnreadable(f"the server does not give it out: {str(exc)[:200]}") for mail in mails}
-        return {mail.uid: _reading(answers[int(mail.uid)]) for mail in mails if int(mail.uid) in answers}
+        return {mail.uid: readings[mail.uid] for mail in mails if mail.uid in readings}
 
     def delete(self, uids: Sequence[str]) -> list[str]:
         """By UID EXPUNGE alone: a plain EXPUNGE would remove what others have marked (RFC 4315 §2.1)."""
@@ -250,16 +239,12 @@ class ImapMailbox:
             raise CannotClean(f"the server does not {what}: {str(exc)[:200]}") from exc
 
 
-def _reading(answer: dict[bytes, Any]) -> Fetched | MailUnreadable:
-    body = answer.get(_BODY_ANSWER)
-    if not isinstance(body, bytes):
-        return MailUnreadable("the server answered without the mail")
-    if not body.strip():
-        return MailUnreadable("the mail is empty")
-    raw, truncated = cut(body)
-    received_at = answer.get(b"INTERNALDATE")
-    is_instant = isinstance(received_at, datetime) and received_at.tzinfo is not None
-    return Fetched(raw, received_at if is_instant else None, truncated)
+def _checked(answer: tuple[str, Answers]) -> Answers:
+    """imaplib raises for BAD alone."""
+    word, answers = answer
+    if word != "OK":
+        raise IMAPClientError(f"the server said {word}: {answers[0]!r}")
+    return answers if answers != [None] else []
 
 
 def _chunks(uids: Sequence[str]) -> Iterator[list[int]]:

@@ -13,7 +13,6 @@ from services.fetcher.errors import (
     LoginRefused,
     MailboxLocked,
     MailboxUnreachable,
-    MailGone,
     MailUnreadable,
     StartTlsMissing,
     connection_error,
@@ -25,6 +24,7 @@ from shared.identity import READ_LIMIT_BYTES, cut
 
 _LISTING_LIMIT_BYTES: Final = 64 * 1024 * 1024
 _CAPA_LIMIT_BYTES: Final = 64 * 1024
+_DELETED_TOGETHER: Final = 100
 _UIDL: Final = re.compile(rb"[\x21-\x7e]{1,200}")
 """RFC 1939 §7 allows 70; some servers give more."""
 _TOP_LINES: Final = (READ_LIMIT_BYTES // 64, READ_LIMIT_BYTES // 8, READ_LIMIT_BYTES // 2)
@@ -139,12 +139,18 @@ class Pop3Mailbox:
         return {uid: readings.get(uid) or self._read_alone(self._numbers[uid]) for uid in known}
 
     def delete(self, uids: Sequence[str]) -> list[str]:
-        """Marked only; the server deletes at QUIT (RFC 1939 §6)."""
+        """Marked only; the server deletes at QUIT (RFC 1939 §6). An answer that is missing ends the login before that."""
         marked = []
-        for uid in uids:
-            with contextlib.suppress(Pop3Refused, MailGone):
-                self._wire.command(b"DELE %d" % self._number(uid))
-                marked.append(uid)
+        numbered = [(uid, self._numbers[uid]) for uid in uids if uid in self._numbers]
+        together = _DELETED_TOGETHER if self.reads_together else 1
+        for first in range(0, len(numbered), together):
+            part = numbered[first : first + together]
+            self._wire.send([b"DELE %d" % number for _, number in part])
+            for uid, _ in part:
+                with contextlib.suppress(Pop3Refused):
+                    self._wire.status()
+                    marked.append(uid)
+            self._wire.require_silence()
         return marked
 
     def move(self, uids: Sequence[str], folder: str) -> list[str]:
@@ -210,12 +216,6 @@ class Pop3Mailbox:
             raise ConnectionLost(f"the answer to {command.decode('ascii')} has no end")
         pairs = (line.split(maxsplit=1) for line in answer.data.splitlines())
         return {int(pair[0]): pair[1].strip() for pair in pairs if len(pair) == 2 and pair[0].isdigit()}
-
-    def _number(self, uid: str) -> int:
-        try:
-            return self._numbers[uid]
-        except KeyError:
-            raise MailGone(uid) from None
 
 
 def _size(text: bytes) -> int:
