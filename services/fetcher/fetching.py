@@ -25,6 +25,7 @@ from services.fetcher.ports import (
     Place,
     nameless_uid,
 )
+from services.fetcher.retrying import RETRY_AFTER_S
 from services.fetcher.windows import Windows
 from shared.bus import Message, Publisher
 from shared.identity import raw_id
@@ -69,7 +70,7 @@ class _Suspect:
 
 
 class SliceFetcher:
-    """One slice of one run. `tick` is called between mails, to keep a lease and to raise Interrupted."""
+    """One slice of one run. `tick` is called between mails, to keep a lease and to raise Interrupted; `pause(seconds)` waits."""
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class SliceFetcher:
         publisher: Publisher,
         clock: Callable[[], datetime],
         tick: Callable[[], None],
+        pause: Callable[[float], None],
         limits: SliceLimits,
     ) -> None:
         self.fetched = 0
@@ -90,6 +92,7 @@ class SliceFetcher:
         self._publisher = publisher
         self._clock = clock
         self._tick = tick
+        self._pause = pause
         self._limits = limits
         self._until = clock() + limits.duration
         self._tried: set[str] = set()
@@ -99,7 +102,8 @@ class SliceFetcher:
     def fetch(self) -> bool:
         """Whether the mailbox has nothing more to fetch; False when the slice is full.
 
-        Goes on with a new login where one broke. Raises MailboxError when that does not help, Transient from broker and database.
+        Goes on with a new login where one broke, after a pause if that one brought nothing.
+        Raises MailboxError when that does not help, Transient from broker and database.
         """
         suspect: _Suspect | None = None
         fruitless = 0
@@ -119,6 +123,8 @@ class SliceFetcher:
                 log.warning("login_broke", account=self._account.name, cause=str(exc.error))
                 if fruitless > self._limits.fruitless_logins:
                     raise exc.error from exc
+                if fruitless:
+                    self._pause(RETRY_AFTER_S[min(fruitless, len(RETRY_AFTER_S)) - 1])
 
     def _work(self, mailbox: Mailbox) -> bool:
         place = Place(self._account.name, mailbox.folder, mailbox.uidvalidity)

@@ -1,7 +1,9 @@
 """An IMAP folder: known by UIDVALIDITY and UID, examined while it is read, selected only to clean (RFC 3501, 4315, 6851)."""
 
 import contextlib
+import imaplib
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -15,7 +17,7 @@ from imapclient.exceptions import (
 )
 
 from services.fetcher.emptying import require_sendable
-from services.fetcher.endpoint import CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S, STEP_TIMEOUT_S, Endpoint, Tls
+from services.fetcher.endpoint import Endpoint, Tls
 from services.fetcher.errors import (
     CannotClean,
     ConnectionLost,
@@ -31,7 +33,7 @@ from services.fetcher.errors import (
 from services.fetcher.imap_answers import LISTED, READ, Answers, read_listing, read_mails
 from services.fetcher.login import Login
 from services.fetcher.ports import Fetched, Listed
-from services.fetcher.watchdog import Watchdog
+from services.fetcher.watchdog import Watchdog, opening
 
 _LIST_CHUNK: Final = 5_000
 _STORE_CHUNK: Final = 200
@@ -41,32 +43,57 @@ _RESPONSE_CODE: Final = re.compile(r"\[(INUSE|UNAVAILABLE|LIMIT)\]", re.IGNORECA
 def open_imap(endpoint: Endpoint, login: Login, folder: str, *, to_clean: bool) -> "ImapMailbox":
     """Connect, encrypt, log in, open the folder; read-only unless it is to be cleaned. Raises MailboxError."""
     require_sendable(folder, "the folder")
-    client = _connect(endpoint)
-    try:
-        with Watchdog(client.socket, STEP_TIMEOUT_S) as watchdog, watchdog.limit():
+    plain = endpoint.connect()
+    with opening(endpoint, plain):
+        client = _greet(endpoint, plain)
+        try:
             if endpoint.tls == Tls.STARTTLS:
                 _start_tls(client, endpoint)
             _log_in(client, endpoint, login)
             selected = _select(client, folder, to_clean=to_clean)
-        return ImapMailbox(client, folder, selected, is_writable=to_clean)
-    except BaseException:
-        _shut(client)
-        raise
+            return ImapMailbox(client, folder, selected, is_writable=to_clean, step_s=endpoint.deadlines.step_s)
+        except BaseException:
+            _shut(client)
+            raise
 
 
-def _connect(endpoint: Endpoint) -> Any:
-    is_implicit = endpoint.tls == Tls.IMPLICIT
-    try:
-        return IMAPClient(
+class _Connection(imaplib.IMAP4):
+    """imaplib on a socket that is there already."""
+
+    def __init__(self, endpoint: Endpoint, connected: socket.socket) -> None:
+        self._connected = connected
+        super().__init__(endpoint.host, endpoint.port)
+
+    def _create_socket(self, timeout: float | None) -> socket.socket:
+        return self._connected
+
+
+class _Client(IMAPClient):  # type: ignore[misc]
+    """IMAPClient on that, so that its handshake and greeting, too, end in time."""
+
+    def __init__(self, endpoint: Endpoint, connected: socket.socket) -> None:
+        self._endpoint = endpoint
+        self._connected = connected
+        super().__init__(
             endpoint.host,
             endpoint.port,
-            ssl=is_implicit,
-            ssl_context=endpoint.context() if is_implicit else None,
-            timeout=SocketTimeout(CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S),
+            ssl=endpoint.tls == Tls.IMPLICIT,
+            timeout=SocketTimeout(endpoint.deadlines.connect_s, endpoint.deadlines.idle_s),
         )
+
+    def _create_IMAP4(self) -> imaplib.IMAP4:  # noqa: N802 (IMAPClient's)
+        return _Connection(self._endpoint, self._connected)
+
+
+def _greet(endpoint: Endpoint, plain: socket.socket) -> Any:
+    connected = endpoint.secure(plain) if endpoint.tls == Tls.IMPLICIT else plain
+    try:
+        return _Client(endpoint, connected)
     except OSError as exc:
+        connected.close()
         raise connection_error(exc, endpoint.host, endpoint.port) from exc
     except IMAPClientError as exc:
+        connected.close()
         raise MailboxUnreachable(f"{endpoint.host} port {endpoint.port} does not greet as IMAP does: {exc}") from exc
 
 
@@ -121,14 +148,16 @@ class ImapMailbox:
     keeps_uids = True
     reads_together = True
 
-    def __init__(self, client: Any, folder: str, selected: dict[bytes, Any], *, is_writable: bool) -> None:
+    def __init__(
+        self, client: Any, folder: str, selected: dict[bytes, Any], *, is_writable: bool, step_s: float
+    ) -> None:
         self.folder = folder
         self._is_writable = is_writable
         self.uidvalidity = int(selected.get(b"UIDVALIDITY", 0))
         self._exists = int(selected.get(b"EXISTS", 0))
         self._client = client
         self._imap = client._imap  # IMAPClient's own connection, for the two questions whose answers are read here
-        self._watchdog = Watchdog(client.socket, STEP_TIMEOUT_S)
+        self._watchdog = Watchdog(client.socket(), step_s)
 
     def __enter__(self) -> "ImapMailbox":
         self._watchdog.__enter__()

@@ -15,11 +15,11 @@ from services.fetcher.errors import (
     MailboxUnreachable,
     MailUnreadable,
     StartTlsMissing,
-    connection_error,
 )
 from services.fetcher.login import Login
 from services.fetcher.pop3_wire import Answer, Pop3Refused, Pop3Wire
 from services.fetcher.ports import Fetched, Listed
+from services.fetcher.watchdog import opening
 from shared.identity import READ_LIMIT_BYTES, cut
 
 _LISTING_LIMIT_BYTES: Final = 64 * 1024 * 1024
@@ -33,16 +33,18 @@ _TOP_LINES: Final = (READ_LIMIT_BYTES // 64, READ_LIMIT_BYTES // 8, READ_LIMIT_B
 
 def open_pop3(endpoint: Endpoint, login: Login) -> "Pop3Mailbox":
     """Connect, encrypt, log in. Raises MailboxError."""
-    wire = Pop3Wire(endpoint.connect())
-    try:
-        _greet(wire)
-        if endpoint.tls == Tls.STARTTLS:
-            _start_tls(wire, endpoint)
-        _log_in(wire, endpoint, login)
-        return Pop3Mailbox(wire, reads_together=_has_pipelining(wire))
-    except BaseException:
-        wire.close()
-        raise
+    plain = endpoint.connect()
+    with opening(endpoint, plain):
+        wire = Pop3Wire(endpoint.secure(plain) if endpoint.tls == Tls.IMPLICIT else plain, endpoint.deadlines)
+        try:
+            _greet(wire)
+            if endpoint.tls == Tls.STARTTLS:
+                _start_tls(wire, endpoint)
+            _log_in(wire, endpoint, login)
+            return Pop3Mailbox(wire, reads_together=_has_pipelining(wire))
+        except BaseException:
+            wire.close()
+            raise
 
 
 def _greet(wire: Pop3Wire) -> None:
@@ -60,10 +62,7 @@ def _start_tls(wire: Pop3Wire, endpoint: Endpoint) -> None:
         raise StartTlsMissing(
             f"{where} offers no STLS ({exc}); nothing was sent. Set tls to implicit and port 995, or ask its operator"
         ) from exc
-    try:
-        wire.start_tls(endpoint.context(), endpoint.host)
-    except OSError as exc:
-        raise connection_error(exc, endpoint.host, endpoint.port) from exc
+    wire.start_tls(endpoint.secure)
 
 
 def _log_in(wire: Pop3Wire, endpoint: Endpoint, login: Login) -> None:
