@@ -35,7 +35,10 @@ from services.fetcher.login import Login
 from services.fetcher.ports import Fetched, Listed
 from services.fetcher.watchdog import Watchdog, opening
 
+_ANSWER_LIMIT_BYTES: Final = 64 * 1024 * 1024
+"""A window of mails is at most 25 MiB, whatever their sizes were said to be."""
 _LIST_CHUNK: Final = 5_000
+_LINE_TOO_LONG: Final = "got more than"
 _STORE_CHUNK: Final = 200
 _RESPONSE_CODE: Final = re.compile(r"\[(INUSE|UNAVAILABLE|LIMIT)\]", re.IGNORECASE)
 
@@ -58,14 +61,33 @@ def open_imap(endpoint: Endpoint, login: Login, folder: str, *, to_clean: bool) 
 
 
 class _Connection(imaplib.IMAP4):
-    """imaplib on a socket that is there already."""
+    """imaplib on a socket that is there already; an answer that has no end ends at _ANSWER_LIMIT_BYTES."""
 
     def __init__(self, endpoint: Endpoint, connected: socket.socket) -> None:
         self._connected = connected
+        self._received_bytes = 0
         super().__init__(endpoint.host, endpoint.port)
 
     def _create_socket(self, timeout: float | None) -> socket.socket:
         return self._connected
+
+    def send(self, data: bytes) -> None:  # type: ignore[override]
+        self._received_bytes = 0
+        super().send(data)
+
+    def read(self, size: int) -> bytes:
+        self._count(size)
+        return super().read(size)
+
+    def readline(self) -> bytes:
+        line = super().readline()
+        self._count(len(line))
+        return line
+
+    def _count(self, size_bytes: int) -> None:
+        self._received_bytes += size_bytes
+        if self._received_bytes > _ANSWER_LIMIT_BYTES:
+            raise self.abort("the answer has no end in sight")
 
 
 class _Client(IMAPClient):  # type: ignore[misc]
@@ -249,6 +271,10 @@ class ImapMailbox:
                 yield
         except (IMAPClientAbortError, ProtocolError, OSError, ValueError, AssertionError) as exc:
             raise ConnectionLost(f"the connection to the mail server broke: {str(exc)[:200]}") from exc
+        except IMAPClientError as exc:
+            if _LINE_TOO_LONG in str(exc):  # nobody has said no: imaplib stopped in the middle of a line
+                raise ConnectionLost(f"the connection to the mail server broke: {exc}") from exc
+            raise
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
