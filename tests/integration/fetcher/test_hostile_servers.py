@@ -1,8 +1,10 @@
 """A table of servers that misbehave: what can be read is published whole, the run ends, and the next account has its turn.
 
-A row says which of the mails (numbered from 0) are published, and what the run leaves for people to read ("" = no error).
+A row says which of the mails (numbered from 0) are published, and what the run leaves for people to read ("" = no error). Where a
+connection breaks at a mail, that is left to the next run, three times in all; so a row without an error is three runs.
 """
 
+import re
 from collections.abc import Callable
 from time import monotonic
 
@@ -55,22 +57,22 @@ POP3_SERVERS = {
     "double UIDLs": (pop3(uidls=[b"same", b"same", b"other"]), [0, 1, 2], ""),
     "drop in mid-mail": (pop3(breaks_at={M[1]}), [0, 2], ""),
     "drop in mid-mail, pipelining": (pop3(M, breaks_at={M[1]}, pipelines=True), [0, *range(2, 60)], ""),
-    "missing final dot": (pop3(ends=b""), [], "no answer in time"),
-    "missing final dot, pipelining": (pop3(ends=b"", pipelines=True), [], "no answer in time"),
+    "missing final dot": (pop3(M, ends=b""), [], "no answer in time"),
+    "missing final dot, pipelining": (pop3(M, ends=b"", pipelines=True), [], "no answer in time"),
     "sizes too small": (pop3(sizes=dict.fromkeys(FEW, 1)), [0, 1, 2], ""),
     "sizes too large": (pop3(sizes=dict.fromkeys(FEW, 10**12)), [0, 1, 2], ""),
     "sizes too large, pipelining": (pop3(sizes={M[1]: 10**12}, pipelines=True), [0, 1, 2], ""),
-    "endless line": (pop3(endless={M[1]}), [0, 2], ""),
-    "endless line, pipelining": (pop3(endless={M[1]}, pipelines=True), [0, 2], ""),
+    "endless line": (pop3(endless={M[1]}), [0, 1, 2], ""),
+    "endless line, pipelining": (pop3(endless={M[1]}, pipelines=True), [0, 1, 2], ""),
     "long lines": (pop3([LONG_LINE, LONGER_LINE, M[2]]), [0, 1, 2], ""),
     "long lines, pipelining": (pop3([LONG_LINE, LONGER_LINE, M[2]], pipelines=True), [0, 1, 2], ""),
-    "1 byte at a time: greeting": (pop3(trickles_at=b"greeting"), [], "did not answer in time"),
-    "1 byte at a time: login": (pop3(trickles_at=b"PASS"), [], "did not answer in time"),
+    "1 byte at a time: greeting": (pop3(trickles_at=b"greeting"), [], "took too long|in time"),
+    "1 byte at a time: login": (pop3(trickles_at=b"PASS"), [], "took too long|in time"),
     "1 byte at a time: listing": (pop3(trickles_at=b"LIST"), [], "took too long"),
-    "1 byte at a time: mails": (pop3(trickles_at=b"RETR"), [], "took too long"),
+    "1 byte at a time: mails": (pop3(M, trickles_at=b"RETR"), [], "took too long"),
     "every 25th command drops": (pop3(M, drops_every=25), range(60), ""),
     "every 25th command drops, pipelining": (pop3(M, drops_every=25, pipelines=True), range(60), ""),
-    "every 25th answer is missing, pipelining": (pop3(M, ignores_every=25, pipelines=True), None, ""),
+    "every 25th answer is missing, pipelining": (pop3(M, ignores_every=25, pipelines=True), range(60), ""),
     "pipelining promised, the first of a burst heard": (pop3(is_deaf=True, pipelines=True), [0, 1, 2], ""),
     "pipelining promised, a mail answered twice": (pop3(answers_twice={M[1]}, pipelines=True), [0, 1, 2], ""),
     "pipelining promised, one mail refused": (pop3(refuses={M[1]}, pipelines=True), [0, 2], ""),
@@ -80,6 +82,7 @@ IMAP_SERVERS = {
     "an honest one": (imap(M), range(60), ""),
     "drop in mid-mail": (imap(breaks_at={M[1]}), [0, 2], ""),
     "a literal that is too long": (imap(more={M[1]: 50}), [0, 2], ""),
+    "a literal of 10 GB": (imap(more={M[1]: 10**10}), [0, 2], ""),
     "a literal that is too short": (imap(more={M[1]: -10}), [0, 2], ""),
     "sizes too small": (imap(sizes=dict.fromkeys(FEW, 0)), [0, 1, 2], ""),
     "sizes too large": (imap(sizes=dict.fromkeys(FEW, 10**12)), [0, 1, 2], ""),
@@ -91,7 +94,7 @@ IMAP_SERVERS = {
     "one mail refused": (imap(refuses={M[1]}), [0, 2], ""),
     "a line without an end": (imap(long_line={M[1]}), [0, 2], ""),
     "long lines": (imap([LONG_LINE, LONGER_LINE, M[2]]), [0, 1, 2], ""),
-    "a listing without an end": (imap(endless_listing=True), [], "broke"),
+    "a listing without an end": (imap(endless_listing=True), [], "broke|no end"),
     "1 byte at a time: greeting": (imap(trickles_at=b"greeting"), [], "did not answer in time"),
     "1 byte at a time: login": (imap(trickles_at=b"LOGIN"), [], "did not answer in time"),
     "1 byte at a time: folder": (imap(trickles_at=b"EXAMINE"), [], "did not answer in time"),
@@ -118,7 +121,7 @@ def test_it_ends_as_documented(
     ledger: Ledger,
     protocol: Protocol,
     make: Callable[[], Maildrop | ImapFolder],
-    published: list[int] | None,
+    published: list[int],
     error: str,
 ) -> None:
     server = make()
@@ -137,23 +140,26 @@ def test_it_ends_as_documented(
             clock=clock,
         )
         ledger.bus.subscribe(FETCHER_REQUESTS.name, handler, BatchLimits(messages=1))
-        for account in accounts:
-            request = {"schema_version": 1, "account": account.name, "run_id": account.name, "requested_at": LONG_AGO}
+        runs = ["bad"] if error else ["bad", "bad-2", "bad-3"]
+        for run_id in [*runs, "good"]:
+            name = run_id.partition("-")[0]
+            request = {"schema_version": 1, "account": name, "run_id": run_id, "requested_at": LONG_AGO}
             ledger.bus.publish([fetch_request_message(request)])  # type: ignore[arg-type]
     assert monotonic() - began < ENDS_WITHIN_S
     assert ledger.raws[-1] == other
     came = ledger.raws[:-1]
-    whole = {mail[:READ_LIMIT_BYTES]: number for number, mail in enumerate(mails)}
+    endless = getattr(server, "endless", set())
+    given = [mail.rstrip() + b"x" * READ_LIMIT_BYTES if mail in endless else mail for mail in mails]
+    whole = {mail[:READ_LIMIT_BYTES]: number for number, mail in enumerate(given)}
     assert set(came) <= set(whole), "never a part of a mail"
-    if published is not None:
-        assert sorted(whole[mail] for mail in set(came)) == list(published)
+    assert sorted(whole[mail] for mail in set(came)) == list(published)
     with ledger.engine.begin() as connection:
         last_error = connection.execute(select(run.c.last_error).where(run.c.run_id == "bad")).scalar_one()
         rows = connection.execute(select(found.c.uid, found.c.raw_id).where(found.c.account == "bad")).all()
-    assert (last_error or "") == "" if not error else error in last_error
+    assert re.search(error, last_error) if error else not last_error
     for row in rows:
         if row.raw_id is not None and row.uid[0] != "=":
-            assert row.raw_id == raw_id(mails[place_of(row.uid, protocol)][:READ_LIMIT_BYTES]), "under its own uid"
+            assert row.raw_id == raw_id(given[place_of(row.uid, protocol)][:READ_LIMIT_BYTES]), "under its own uid"
 
 
 def place_of(uid: str, protocol: Protocol) -> int:
@@ -206,7 +212,7 @@ def test_a_refused_login_is_never_tried_again(ledger: Ledger, protocol: Protocol
             elif b"LOGIN" in line:
                 session.say(line.split()[0] + b" NO [AUTHENTICATIONFAILED] no")  # type: ignore[attr-defined]
             else:
-                session.say(b"* CAPABILITY IMAP4rev1", line.split()[0] + b" OK")  # type: ignore[attr-defined]
+                session.say(b"* CAPABILITY IMAP4rev1", line.split()[0] + b" OK done")  # type: ignore[attr-defined]
 
     clock = Clock()
     with serving(refuse) as bad:  # type: ignore[arg-type]
