@@ -1,6 +1,7 @@
 """The fetcher: mails a second out of a mailbox of Dovecot, beside the bare library; then with broker and cleaning."""
 
 import multiprocessing
+import sys
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
@@ -86,6 +87,7 @@ def _alone(work: Callable[[], Figures], mails: int) -> Figures:
         figures = pool.submit(work).result()
     if figures.mails != mails:
         raise SystemExit(f"{figures.mails} of {mails} mails were read: no figure")
+    print(f"{figures.rate:,} mails/s, {figures.logins} logins, {figures.peak_mib} MiB", file=sys.stderr, flush=True)
     return figures
 
 
