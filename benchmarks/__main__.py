@@ -1,25 +1,35 @@
 """`python -m benchmarks [PART]`: measures one part, or all; the last line of each is one JSON object."""
 
+import argparse
 import sys
+from functools import partial
 
-from benchmarks import classifier, ledger
+from benchmarks import classifier, fetcher, ledger
 from benchmarks.results import pin_to_one_core, report
 
-PARTS = {"ledger": ledger.measure, "classifier": classifier.measure}
+PARTS = ("ledger", "fetcher", "classifier")
 ON_ONE_CORE = {"classifier"}  # pinned for good, so these come last
 
 
 def main() -> int:
     """Exit status 2 for a part that there is not, else 0: a figure below its goal is a result, not an error."""
-    wanted = sys.argv[1:] or list(PARTS)
-    unknown = [part for part in wanted if part not in PARTS]
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; without any, all of them")
+    parser.add_argument("--mails", type=int, default=fetcher.MAILS, help="mails in the mailbox of the fetcher")
+    arguments = parser.parse_args()
+    unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
         print(f"there is no part {unknown[0]!r}; the parts are {', '.join(PARTS)}", file=sys.stderr)
         return 2
-    for part in wanted:
+    measures = {
+        "ledger": ledger.measure,
+        "fetcher": partial(fetcher.measure, arguments.mails),
+        "classifier": classifier.measure,
+    }
+    for part in arguments.parts or PARTS:
         if part in ON_ONE_CORE:
             pin_to_one_core()
-        report(part, PARTS[part]())
+        report(part, measures[part]())
     return 0
 
 

@@ -4,16 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from services.fetcher.emptying import Empty, Emptying, Judged
-from services.fetcher.errors import MailGone, MailUnreadable
-from services.fetcher.ports import Mailbox, OpenMailbox, Place, nameless_uid
+from services.fetcher.ports import Fetched, Listed, Mailbox, OpenMailbox, Place, nameless_uid
+from services.fetcher.windows import Windows
 from shared.identity import raw_id
 
 Recorded = Callable[[Mailbox], Sequence[tuple[str, Judged]]]
 """Of the mails of this folder that the caller read earlier: uid and judgement of those that are recorded and archived."""
 Judge = Callable[[Sequence[str]], Mapping[str, Judged]]
 """Of these raw_ids those that are recorded and archived."""
-
-_NAMELESS_BATCH = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,23 +42,20 @@ def clean_mailbox(open_mailbox: OpenMailbox, emptying: Emptying, recorded: Recor
             listed = list(mailbox.listing())
             present = {mail.uid for mail in listed}
             uids = [uid for uid in uids if uid in present]
-            nameless = _recognise(mailbox, [mail.uid for mail in listed if not mail.is_lasting], emptying, judge)
+            nameless = _recognise(mailbox, [mail for mail in listed if not mail.is_lasting], emptying, judge)
             uids += nameless
         gone = mailbox.move(uids, emptying.folder) if emptying.empty == Empty.MOVE else mailbox.delete(uids)
         mailbox.logout()
         return Cleaned(mailbox.folder, mailbox.uidvalidity, [nameless.get(uid, uid) for uid in gone])
 
 
-def _recognise(mailbox: Mailbox, uids: Sequence[str], emptying: Emptying, judge: Judge) -> dict[str, str]:
+def _recognise(mailbox: Mailbox, mails: Sequence[Listed], emptying: Emptying, judge: Judge) -> dict[str, str]:
     """Those that may go, and under what the checkpoint knows them."""
     taken: dict[str, str] = {}
-    for first in range(0, len(uids), _NAMELESS_BATCH):
-        raw_ids = {}
-        for uid in uids[first : first + _NAMELESS_BATCH]:
-            try:
-                raw_ids[uid] = raw_id(mailbox.fetch(uid).raw)
-            except (MailUnreadable, MailGone):
-                continue
+    windows = Windows(mails)
+    while not windows.is_empty:
+        readings = mailbox.read(windows.take() if mailbox.reads_together else windows.take(1))
+        raw_ids = {uid: raw_id(mail.raw) for uid, mail in readings.items() if isinstance(mail, Fetched)}
         judged = judge(sorted(set(raw_ids.values())))
         taken |= {
             uid: nameless_uid(name) for uid, name in raw_ids.items() if name in judged and emptying.takes(judged[name])

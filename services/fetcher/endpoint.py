@@ -10,11 +10,17 @@ from typing import Final
 from services.fetcher.errors import connection_error
 from shared.errors import ConfigurationError
 
-CONNECT_TIMEOUT_S: Final = 20.0
-IDLE_TIMEOUT_S: Final = 60.0
-"""The longest silence of a server in the middle of a step."""
-STEP_TIMEOUT_S: Final = 180.0
-"""The longest time for one command and its whole answer, however steadily it trickles."""
+
+@dataclass(frozen=True, slots=True)
+class Deadlines:
+    """How long a server may take. Past any of them the connection is given up."""
+
+    connect_s: float = 20.0
+    """Until it accepts the connection."""
+    idle_s: float = 60.0
+    """The longest silence in the middle of a step."""
+    step_s: float = 180.0
+    """A whole step, however steadily it trickles: from the handshake to the open folder is one; then each command."""
 
 
 class Protocol(StrEnum):
@@ -51,6 +57,7 @@ class Endpoint:
     port: int
     tls: Tls = Tls.IMPLICIT
     ca_file: Path | None = None
+    deadlines: Deadlines = Deadlines()
 
     def context(self) -> ssl.SSLContext:
         """Verifies certificate and host name. Raises ConfigurationError when ca_file is no set of certificates."""
@@ -60,24 +67,26 @@ class Endpoint:
             raise ConfigurationError(f"ca_file {self.ca_file} cannot be used: {exc}") from exc
 
     def connect(self) -> socket.socket:
-        """A connected socket, encrypted already where TLS is implicit. Raises MailboxError."""
-        context = self.context() if self.tls == Tls.IMPLICIT else None
+        """A connected socket, in the clear whatever `tls` is. Raises MailboxError."""
         try:
-            plain = socket.create_connection((self.host, self.port), CONNECT_TIMEOUT_S)
-            return secure(plain, context, self.host) if context else plain
+            plain = socket.create_connection((self.host, self.port), self.deadlines.connect_s)
         except OSError as exc:
             raise connection_error(exc, self.host, self.port) from exc
+        plain.settimeout(self.deadlines.idle_s)
+        return plain
+
+    def secure(self, plain: socket.socket) -> socket.socket:
+        """The socket after a handshake; closed when the handshake fails. Raises MailboxError."""
+        try:
+            return self.context().wrap_socket(plain, server_hostname=self.host)
+        except OSError as exc:
+            plain.close()
+            raise connection_error(exc, self.host, self.port) from exc
+        except BaseException:
+            plain.close()
+            raise
 
 
 def default_port(protocol: Protocol, tls: Tls) -> int:
     """As registered with IANA."""
     return _PORTS[protocol, tls == Tls.IMPLICIT]
-
-
-def secure(plain: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:
-    """The socket after a handshake; closed when the handshake fails."""
-    try:
-        return context.wrap_socket(plain, server_hostname=host)
-    except BaseException:
-        plain.close()
-        raise

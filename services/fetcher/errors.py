@@ -60,10 +60,6 @@ class MailUnreadable(MailroomError):
     """This one mail cannot be read; the others can."""
 
 
-class MailGone(MailroomError):
-    """The mail was there when the mailbox was listed, and no longer is."""
-
-
 class Interrupted(Transient):
     """The service was told to stop; what was done is in the checkpoint, and the request comes again."""
 

@@ -1,6 +1,6 @@
 """Fetching a slice: what the checkpoint does not know is read, published, and remembered once that is confirmed."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -12,7 +12,6 @@ from services.fetcher.errors import (
     ConnectionLost,
     Interrupted,
     LoginOver,
-    MailGone,
     MailUnreadable,
     is_temporary_refusal,
 )
@@ -26,6 +25,8 @@ from services.fetcher.ports import (
     Place,
     nameless_uid,
 )
+from services.fetcher.retrying import RETRY_AFTER_S
+from services.fetcher.windows import Windows
 from shared.bus import Message, Publisher
 from shared.identity import raw_id
 from shared.wire import raw_bounce_message
@@ -40,7 +41,8 @@ log = structlog.get_logger(__name__)
 class SliceLimits:
     """A slice ends at whichever comes first; a window is what waits for its confirms together."""
 
-    mails: int = 5_000
+    mails: int = 50_000
+    """Each slice lists the whole mailbox anew; that other accounts need not wait is what `duration` is for."""
     duration: timedelta = timedelta(minutes=5)
     window_mails: int = 500
     window_bytes: int = 16 * 1024 * 1024
@@ -68,7 +70,7 @@ class _Suspect:
 
 
 class SliceFetcher:
-    """One slice of one run. `tick` is called between mails, to keep a lease and to raise Interrupted."""
+    """One slice of one run. `tick` is called between mails, to keep a lease and to raise Interrupted; `pause(seconds)` waits."""
 
     def __init__(
         self,
@@ -79,6 +81,7 @@ class SliceFetcher:
         publisher: Publisher,
         clock: Callable[[], datetime],
         tick: Callable[[], None],
+        pause: Callable[[float], None],
         limits: SliceLimits,
     ) -> None:
         self.fetched = 0
@@ -89,15 +92,18 @@ class SliceFetcher:
         self._publisher = publisher
         self._clock = clock
         self._tick = tick
+        self._pause = pause
         self._limits = limits
         self._until = clock() + limits.duration
         self._tried: set[str] = set()
+        self._is_careful = False
         self._refused: list[_Suspect] = []
 
     def fetch(self) -> bool:
         """Whether the mailbox has nothing more to fetch; False when the slice is full.
 
-        Goes on with a new login where one broke. Raises MailboxError when that does not help, Transient from broker and database.
+        Goes on with a new login where one broke, after a pause if that one brought nothing.
+        Raises MailboxError when that does not help, Transient from broker and database.
         """
         suspect: _Suspect | None = None
         fruitless = 0
@@ -117,6 +123,8 @@ class SliceFetcher:
                 log.warning("login_broke", account=self._account.name, cause=str(exc.error))
                 if fruitless > self._limits.fruitless_logins:
                     raise exc.error from exc
+                if fruitless:
+                    self._pause(RETRY_AFTER_S[min(fruitless, len(RETRY_AFTER_S)) - 1])
 
     def _work(self, mailbox: Mailbox) -> bool:
         place = Place(self._account.name, mailbox.folder, mailbox.uidvalidity)
@@ -139,15 +147,23 @@ class SliceFetcher:
             raise _Broken(exc, None) from exc
         if not mailbox.keeps_uids:
             self._checkpoint.forget_unlisted(window.place, {mail.uid for mail in mails}, self._run_id)
-        for mail in self._wanted(window.place, mails):
+        windows = Windows(self._wanted(window.place, mails))
+        while not windows.is_empty:
             self._tick()
             if self._is_full(window):
                 return False
-            fetched = self._read(mailbox, window.place, mail)
-            if fetched is not None:
-                self._add(window, mail, fetched)
-            if len(window.mails) >= self._limits.window_mails or window.size_bytes >= self._limits.window_bytes:
-                self._flush(window)
+            room = self._limits.mails - self.fetched - len(window.mails)
+            together = windows.take(room if mailbox.reads_together and not self._is_careful else 1)
+            readings = self._read(mailbox, window.place, together)
+            for mail in together:
+                self._tick()
+                reading = readings.get(mail.uid)
+                if isinstance(reading, Fetched):
+                    self._add(window, mail, reading)
+                elif reading is not None:
+                    self._refuse(window.place, mail, reading)
+                if len(window.mails) >= self._limits.window_mails or window.size_bytes >= self._limits.window_bytes:
+                    self._flush(window)
         return True
 
     def _wanted(self, place: Place, mails: Sequence[Listed]) -> Iterator[Listed]:
@@ -164,23 +180,28 @@ class SliceFetcher:
         fetched = self.fetched + len(window.mails)
         return fetched >= self._limits.mails or (fetched > 0 and self._clock() >= self._until)
 
-    def _read(self, mailbox: Mailbox, place: Place, mail: Listed) -> Fetched | None:
+    def _read(
+        self, mailbox: Mailbox, place: Place, together: Sequence[Listed]
+    ) -> Mapping[str, Fetched | MailUnreadable]:
+        """Where a connection breaks at several mails, none is to blame: what is left of the slice is read one by one."""
         try:
-            return mailbox.fetch(mail.uid)
-        except MailGone:
-            return None
-        except MailUnreadable as exc:
-            self._tried.add(mail.uid)
-            if is_temporary_refusal(str(exc)):  # the next pass tries it again, however often that takes
-                log.warning("mail_refused_for_now", account=self._account.name, cause=str(exc))
-            else:
-                self._refused.append(_Suspect(place, mail, str(exc)))
-            return None
+            return mailbox.read(together)
         except LoginOver as exc:
             raise _Broken(exc, None) from exc
         except ConnectionLost as exc:
+            if len(together) > 1:
+                self._is_careful = True
+                raise _Broken(exc, None) from exc
+            [mail] = together
             self._tried.add(mail.uid)
             raise _Broken(exc, _Suspect(place, mail, str(exc))) from exc
+
+    def _refuse(self, place: Place, mail: Listed, error: MailUnreadable) -> None:
+        self._tried.add(mail.uid)
+        if is_temporary_refusal(str(error)):  # the next pass tries it again, however often that takes
+            log.warning("mail_refused_for_now", account=self._account.name, cause=str(error))
+        else:
+            self._refused.append(_Suspect(place, mail, str(error)))
 
     def _count_refused(self) -> None:
         """A server that gives out nothing at all is in trouble itself; else what it did not give out is tried thrice in all."""

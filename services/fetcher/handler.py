@@ -1,7 +1,7 @@
 """One request, one slice: clean what is recorded, fetch what is new, hand the rest on."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Final
@@ -15,6 +15,7 @@ from services.fetcher.errors import CannotClean, ConnectionLost, Interrupted, Ma
 from services.fetcher.fetching import SliceFetcher, SliceLimits
 from services.fetcher.opening import open_mailbox
 from services.fetcher.ports import Checkpoint, Mailbox, OpenMailbox, RecordedMail
+from services.fetcher.retrying import retrying
 from shared.bus import Delivery, Publisher, Rejection
 from shared.contract import FetchRequest
 from shared.errors import Permanent
@@ -23,7 +24,10 @@ from shared.wire import fetch_request_message, read_fetch_request
 log = structlog.get_logger(__name__)
 
 LOGIN_REMOVES: Final = 500
-"""Mails removed in one login: on POP3 nothing is deleted before QUIT, so what breaks before it has been for nothing."""
+"""Mails removed in the first login: on POP3 nothing is deleted before QUIT, so what breaks before it has been for nothing.
+
+After each login that ended well twice as many: each lists the mailbox anew.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +130,7 @@ class FetchHandler:
             if first_seen is not None and held_until > first_seen:
                 return False
             first_seen = held_until
-            self._pause()
+            self._pause(self._patience.poll_s)
             waited_s += self._patience.poll_s
 
     def _work(self, run: "_Run", lease: "_Lease") -> bool:
@@ -135,6 +139,11 @@ class FetchHandler:
                 raise Interrupted("the fetcher was told to stop; the rest of this slice comes again")
             lease.renew_when_due()
 
+        def pause(seconds: float) -> None:
+            self._pause(seconds)
+            lease.renew_when_due()
+
+        run = replace(run, open_mailbox=retrying(run.open_mailbox, run.account.name, pause))
         self._clean(run, tick)
         fetcher = SliceFetcher(
             run.account,
@@ -144,6 +153,7 @@ class FetchHandler:
             self._publisher,
             self._clock,
             tick,
+            pause,
             self._limits,
         )
         is_done = fetcher.fetch()
@@ -189,13 +199,14 @@ class FetchHandler:
             self._checkpoint.mark_cleaned(cleaned.place(account.name), cleaned.uids, self._clock())
             log.info("mailbox_cleaned", account=account.name, run_id=run.run_id, mails=len(cleaned.uids))
             first += len(part)
+            share *= 2
 
     def _await_ledger(self, run: "_Run", lease: "_Lease") -> None:
         """Until nothing of the run waits, or nothing has moved for a while; logged out all the time."""
         waiting = self._checkpoint.waiting(run.run_id)
         moved_at = self._clock()
         while waiting and self._clock() - moved_at < self._patience.unmoved:
-            self._pause()
+            self._pause(self._patience.poll_s)
             lease.renew_when_due()
             left = self._checkpoint.waiting(run.run_id)
             if left < waiting:
@@ -204,8 +215,8 @@ class FetchHandler:
         if waiting:
             log.warning("mails_still_waiting", account=run.account.name, run_id=run.run_id, mails=waiting)
 
-    def _pause(self) -> None:
-        if self._wait(self._patience.poll_s):
+    def _pause(self, seconds: float) -> None:
+        if self._wait(seconds):
             raise Interrupted("the fetcher was told to stop; this request comes again")
 
 

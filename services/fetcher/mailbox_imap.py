@@ -1,9 +1,10 @@
 """An IMAP folder: known by UIDVALIDITY and UID, examined while it is read, selected only to clean (RFC 3501, 4315, 6851)."""
 
 import contextlib
+import imaplib
 import re
+import socket
 from collections.abc import Iterator, Sequence
-from datetime import datetime
 from typing import Any, Final
 
 from imapclient import DELETED, IMAPClient, SocketTimeout
@@ -16,7 +17,7 @@ from imapclient.exceptions import (
 )
 
 from services.fetcher.emptying import require_sendable
-from services.fetcher.endpoint import CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S, STEP_TIMEOUT_S, Endpoint, Tls
+from services.fetcher.endpoint import Endpoint, Tls
 from services.fetcher.errors import (
     CannotClean,
     ConnectionLost,
@@ -25,53 +26,96 @@ from services.fetcher.errors import (
     LoginRefused,
     MailboxLocked,
     MailboxUnreachable,
-    MailGone,
     MailUnreadable,
     StartTlsMissing,
     connection_error,
 )
+from services.fetcher.imap_answers import LISTED, READ, Answers, read_listing, read_mails
 from services.fetcher.login import Login
 from services.fetcher.ports import Fetched, Listed
-from services.fetcher.watchdog import Watchdog
-from shared.identity import READ_LIMIT_BYTES, cut
+from services.fetcher.watchdog import Watchdog, opening
 
-_LIST_CHUNK: Final = 500
+_ANSWER_LIMIT_BYTES: Final = 64 * 1024 * 1024
+"""A window of mails is at most 25 MiB, whatever their sizes were said to be."""
+_LIST_CHUNK: Final = 5_000
+_LINE_TOO_LONG: Final = "got more than"
 _STORE_CHUNK: Final = 200
-_BODY: Final = f"BODY.PEEK[]<0.{READ_LIMIT_BYTES + 1}>"
-"""One byte more than is kept tells whether there is more, whatever RFC822.SIZE says."""
-_BODY_ANSWER: Final = b"BODY[]<0>"
 _RESPONSE_CODE: Final = re.compile(r"\[(INUSE|UNAVAILABLE|LIMIT)\]", re.IGNORECASE)
 
 
 def open_imap(endpoint: Endpoint, login: Login, folder: str, *, to_clean: bool) -> "ImapMailbox":
     """Connect, encrypt, log in, open the folder; read-only unless it is to be cleaned. Raises MailboxError."""
     require_sendable(folder, "the folder")
-    client = _connect(endpoint)
-    try:
-        with Watchdog(client.socket, STEP_TIMEOUT_S) as watchdog, watchdog.limit():
+    plain = endpoint.connect()
+    with opening(endpoint, plain):
+        client = _greet(endpoint, plain)
+        try:
             if endpoint.tls == Tls.STARTTLS:
                 _start_tls(client, endpoint)
             _log_in(client, endpoint, login)
             selected = _select(client, folder, to_clean=to_clean)
-        return ImapMailbox(client, folder, selected, is_writable=to_clean)
-    except BaseException:
-        _shut(client)
-        raise
+            return ImapMailbox(client, folder, selected, is_writable=to_clean, step_s=endpoint.deadlines.step_s)
+        except BaseException:
+            _shut(client)
+            raise
 
 
-def _connect(endpoint: Endpoint) -> Any:
-    is_implicit = endpoint.tls == Tls.IMPLICIT
-    try:
-        return IMAPClient(
+class _Connection(imaplib.IMAP4):
+    """imaplib on a socket that is there already; an answer that has no end ends at _ANSWER_LIMIT_BYTES."""
+
+    def __init__(self, endpoint: Endpoint, connected: socket.socket) -> None:
+        self._connected = connected
+        self._received_bytes = 0
+        super().__init__(endpoint.host, endpoint.port)
+
+    def _create_socket(self, timeout: float | None) -> socket.socket:
+        return self._connected
+
+    def send(self, data: bytes) -> None:  # type: ignore[override]
+        self._received_bytes = 0
+        super().send(data)
+
+    def read(self, size: int) -> bytes:
+        self._count(size)
+        return super().read(size)
+
+    def readline(self) -> bytes:
+        line = super().readline()
+        self._count(len(line))
+        return line
+
+    def _count(self, size_bytes: int) -> None:
+        self._received_bytes += size_bytes
+        if self._received_bytes > _ANSWER_LIMIT_BYTES:
+            raise self.abort("the answer has no end in sight")
+
+
+class _Client(IMAPClient):  # type: ignore[misc]
+    """IMAPClient on that, so that its handshake and greeting, too, end in time."""
+
+    def __init__(self, endpoint: Endpoint, connected: socket.socket) -> None:
+        self._endpoint = endpoint
+        self._connected = connected
+        super().__init__(
             endpoint.host,
             endpoint.port,
-            ssl=is_implicit,
-            ssl_context=endpoint.context() if is_implicit else None,
-            timeout=SocketTimeout(CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S),
+            ssl=endpoint.tls == Tls.IMPLICIT,
+            timeout=SocketTimeout(endpoint.deadlines.connect_s, endpoint.deadlines.idle_s),
         )
+
+    def _create_IMAP4(self) -> imaplib.IMAP4:  # noqa: N802 (IMAPClient's)
+        return _Connection(self._endpoint, self._connected)
+
+
+def _greet(endpoint: Endpoint, plain: socket.socket) -> Any:
+    connected = endpoint.secure(plain) if endpoint.tls == Tls.IMPLICIT else plain
+    try:
+        return _Client(endpoint, connected)
     except OSError as exc:
+        connected.close()
         raise connection_error(exc, endpoint.host, endpoint.port) from exc
     except IMAPClientError as exc:
+        connected.close()
         raise MailboxUnreachable(f"{endpoint.host} port {endpoint.port} does not greet as IMAP does: {exc}") from exc
 
 
@@ -124,15 +168,18 @@ class ImapMailbox:
     """One login with one folder open. A uid is the UID in decimal."""
 
     keeps_uids = True
+    reads_together = True
 
-    def __init__(self, client: Any, folder: str, selected: dict[bytes, Any], *, is_writable: bool) -> None:
+    def __init__(
+        self, client: Any, folder: str, selected: dict[bytes, Any], *, is_writable: bool, step_s: float
+    ) -> None:
         self.folder = folder
         self._is_writable = is_writable
         self.uidvalidity = int(selected.get(b"UIDVALIDITY", 0))
         self._exists = int(selected.get(b"EXISTS", 0))
         self._client = client
-        self._client.normalise_times = False
-        self._watchdog = Watchdog(client.socket, STEP_TIMEOUT_S)
+        self._imap = client._imap  # IMAPClient's own connection, for the two questions whose answers are read here
+        self._watchdog = Watchdog(client.socket(), step_s)
 
     def __enter__(self) -> "ImapMailbox":
         self._watchdog.__enter__()
@@ -146,37 +193,21 @@ class ImapMailbox:
         """By ranges of message numbers, which stand still while only FETCH is sent (RFC 3501 §7.4.1)."""
         mails = []
         for first in range(1, self._exists + 1, _LIST_CHUNK):
-            numbers = range(first, min(first + _LIST_CHUNK, self._exists + 1))
             with self._asking():
-                self._client.use_uid = False
-                answers = self._client.fetch(list(numbers), ["UID", "RFC822.SIZE"])
-                self._client.use_uid = True
-            mails += [
-                Listed(str(int(answer[b"UID"])), int(answer.get(b"RFC822.SIZE") or 0))
-                for answer in answers.values()
-                if b"UID" in answer
-            ]
+                numbers = f"{first}:{min(first + _LIST_CHUNK - 1, self._exists)}"
+                mails += read_listing(_checked(self._imap.fetch(numbers, LISTED)))
         return mails
 
-    def fetch(self, uid: str) -> Fetched:
+    def read(self, mails: Sequence[Listed]) -> dict[str, Fetched | MailUnreadable]:
         """BODY.PEEK leaves \\Seen alone (RFC 3501 §6.4.5)."""
-        number = int(uid)
         try:
             with self._step():
-                answer = self._client.fetch([number], ["INTERNALDATE", _BODY]).get(number)
+                readings = read_mails(_checked(self._imap.uid("FETCH", ",".join(mail.uid for mail in mails), READ)))
         except IMAPClientError as exc:
-            raise MailUnreadable(f"the server does not give it out: {str(exc)[:200]}") from exc
-        if answer is None:
-            raise MailGone(uid)
-        body = answer.get(_BODY_ANSWER)
-        if not isinstance(body, bytes):
-            raise MailUnreadable("the server answered without the mail")
-        if not body.strip():
-            raise MailUnreadable("the mail is empty")
-        raw, truncated = cut(body)
-        received_at = answer.get(b"INTERNALDATE")
-        is_instant = isinstance(received_at, datetime) and received_at.tzinfo is not None
-        return Fetched(raw, received_at if is_instant else None, truncated)
+            if len(mails) > 1:  # one NO for all of them: which is meant is seen one by one
+                return {uid: reading for mail in mails for uid, reading in self.read([mail]).items()}
+            return {mail.uid: MailUnreadable(f"the server does not give it out: {str(exc)[:200]}") for mail in mails}
+        return {mail.uid: readings[mail.uid] for mail in mails if mail.uid in readings}
 
     def delete(self, uids: Sequence[str]) -> list[str]:
         """By UID EXPUNGE alone: a plain EXPUNGE would remove what others have marked (RFC 4315 §2.1)."""
@@ -240,6 +271,10 @@ class ImapMailbox:
                 yield
         except (IMAPClientAbortError, ProtocolError, OSError, ValueError, AssertionError) as exc:
             raise ConnectionLost(f"the connection to the mail server broke: {str(exc)[:200]}") from exc
+        except IMAPClientError as exc:
+            if _LINE_TOO_LONG in str(exc):  # nobody has said no: imaplib stopped in the middle of a line
+                raise ConnectionLost(f"the connection to the mail server broke: {exc}") from exc
+            raise
 
     @contextlib.contextmanager
     def _asking(self) -> Iterator[None]:
@@ -257,6 +292,14 @@ class ImapMailbox:
                 yield
         except IMAPClientError as exc:
             raise CannotClean(f"the server does not {what}: {str(exc)[:200]}") from exc
+
+
+def _checked(answer: tuple[str, Answers]) -> Answers:
+    """imaplib raises for BAD alone."""
+    word, answers = answer
+    if word != "OK":
+        raise IMAPClientError(f"the server said {word}: {answers[0]!r}")
+    return answers if answers != [None] else []
 
 
 def _chunks(uids: Sequence[str]) -> Iterator[list[int]]:

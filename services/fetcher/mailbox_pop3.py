@@ -13,17 +13,18 @@ from services.fetcher.errors import (
     LoginRefused,
     MailboxLocked,
     MailboxUnreachable,
-    MailGone,
     MailUnreadable,
     StartTlsMissing,
-    connection_error,
 )
 from services.fetcher.login import Login
 from services.fetcher.pop3_wire import Answer, Pop3Refused, Pop3Wire
 from services.fetcher.ports import Fetched, Listed
+from services.fetcher.watchdog import opening
 from shared.identity import READ_LIMIT_BYTES, cut
 
 _LISTING_LIMIT_BYTES: Final = 64 * 1024 * 1024
+_CAPA_LIMIT_BYTES: Final = 64 * 1024
+_DELETED_TOGETHER: Final = 100
 _UIDL: Final = re.compile(rb"[\x21-\x7e]{1,200}")
 """RFC 1939 §7 allows 70; some servers give more."""
 _TOP_LINES: Final = (READ_LIMIT_BYTES // 64, READ_LIMIT_BYTES // 8, READ_LIMIT_BYTES // 2)
@@ -32,16 +33,18 @@ _TOP_LINES: Final = (READ_LIMIT_BYTES // 64, READ_LIMIT_BYTES // 8, READ_LIMIT_B
 
 def open_pop3(endpoint: Endpoint, login: Login) -> "Pop3Mailbox":
     """Connect, encrypt, log in. Raises MailboxError."""
-    wire = Pop3Wire(endpoint.connect())
-    try:
-        _greet(wire)
-        if endpoint.tls == Tls.STARTTLS:
-            _start_tls(wire, endpoint)
-        _log_in(wire, endpoint, login)
-    except BaseException:
-        wire.close()
-        raise
-    return Pop3Mailbox(wire)
+    plain = endpoint.connect()
+    with opening(endpoint, plain):
+        wire = Pop3Wire(endpoint.secure(plain) if endpoint.tls == Tls.IMPLICIT else plain, endpoint.deadlines)
+        try:
+            _greet(wire)
+            if endpoint.tls == Tls.STARTTLS:
+                _start_tls(wire, endpoint)
+            _log_in(wire, endpoint, login)
+            return Pop3Mailbox(wire, reads_together=_has_pipelining(wire))
+        except BaseException:
+            wire.close()
+            raise
 
 
 def _greet(wire: Pop3Wire) -> None:
@@ -59,10 +62,7 @@ def _start_tls(wire: Pop3Wire, endpoint: Endpoint) -> None:
         raise StartTlsMissing(
             f"{where} offers no STLS ({exc}); nothing was sent. Set tls to implicit and port 995, or ask its operator"
         ) from exc
-    try:
-        wire.start_tls(endpoint.context(), endpoint.host)
-    except OSError as exc:
-        raise connection_error(exc, endpoint.host, endpoint.port) from exc
+    wire.start_tls(endpoint.secure)
 
 
 def _log_in(wire: Pop3Wire, endpoint: Endpoint, login: Login) -> None:
@@ -79,6 +79,15 @@ def _log_in(wire: Pop3Wire, endpoint: Endpoint, login: Login) -> None:
         ) from exc
 
 
+def _has_pipelining(wire: Pop3Wire) -> bool:
+    """RFC 2449 §6.6; a server without CAPA has none."""
+    try:
+        wire.command(b"CAPA")
+    except Pop3Refused:
+        return False
+    return b"PIPELINING" in wire.lines(_CAPA_LIMIT_BYTES).data.upper().splitlines()
+
+
 class Pop3Mailbox:
     """One login. A uid is `UIDL/size`; `#n`, good for this login only, where that names no single mail."""
 
@@ -86,7 +95,8 @@ class Pop3Mailbox:
     uidvalidity = 0
     keeps_uids = False
 
-    def __init__(self, wire: Pop3Wire) -> None:
+    def __init__(self, wire: Pop3Wire, *, reads_together: bool) -> None:
+        self.reads_together = reads_together
         self._wire = wire
         self._numbers: dict[str, int] = {}
         self._sizes: dict[int, int] = {}
@@ -120,21 +130,26 @@ class Pop3Mailbox:
             self._listing.append(Listed(uid, self._sizes[number], is_lasting))
         return self._listing
 
-    def fetch(self, uid: str) -> Fetched:
-        """Of a large mail only the beginning travels (TOP, RFC 1939 §7)."""
-        number = self._number(uid)
-        raw, truncated = self._read(number)
-        if not raw.strip():
-            raise MailUnreadable("the mail is empty")
-        return Fetched(raw, None, truncated)
+    def read(self, mails: Sequence[Listed]) -> dict[str, Fetched | MailUnreadable]:
+        """Of a large mail only the beginning travels (TOP, RFC 1939 §7); the others together where the server pipelines."""
+        known = [mail.uid for mail in mails if mail.uid in self._numbers]
+        together = [uid for uid in known if self._sizes[self._numbers[uid]] <= READ_LIMIT_BYTES]
+        readings = self._read_together(together) if len(together) > 1 and self.reads_together else {}
+        return {uid: readings.get(uid) or self._read_alone(self._numbers[uid]) for uid in known}
 
     def delete(self, uids: Sequence[str]) -> list[str]:
-        """Marked only; the server deletes at QUIT (RFC 1939 §6)."""
+        """Marked only; the server deletes at QUIT (RFC 1939 §6). An answer that is missing ends the login before that."""
         marked = []
-        for uid in uids:
-            with contextlib.suppress(Pop3Refused, MailGone):
-                self._wire.command(b"DELE %d" % self._number(uid))
-                marked.append(uid)
+        numbered = [(uid, self._numbers[uid]) for uid in uids if uid in self._numbers]
+        together = _DELETED_TOGETHER if self.reads_together else 1
+        for first in range(0, len(numbered), together):
+            part = numbered[first : first + together]
+            self._wire.send([b"DELE %d" % number for _, number in part])
+            for uid, _ in part:
+                with contextlib.suppress(Pop3Refused):
+                    self._wire.status()
+                    marked.append(uid)
+            self._wire.require_silence()
         return marked
 
     def move(self, uids: Sequence[str], folder: str) -> list[str]:
@@ -150,18 +165,33 @@ class Pop3Mailbox:
         finally:
             self._wire.close()
 
-    def _read(self, number: int) -> tuple[bytes, bool]:
+    def _read_together(self, uids: Sequence[str]) -> dict[str, Fetched | MailUnreadable]:
+        """Nothing of it counts before all have been answered: an answer that is missing would shift the later ones.
+
+        Those that the server refuses are missing: they are asked for alone.
+        """
+        self._wire.send([b"RETR %d" % self._numbers[uid] for uid in uids])
+        readings: dict[str, Fetched | MailUnreadable] = {}
+        for uid in uids:
+            try:
+                self._wire.status()
+            except Pop3Refused:
+                continue
+            readings[uid] = _reading(self._wire.lines(READ_LIMIT_BYTES + 1))
+        self._wire.require_silence()
+        return readings
+
+    def _read_alone(self, number: int) -> Fetched | MailUnreadable:
         if self._sizes[number] > READ_LIMIT_BYTES:
             beginning = self._read_beginning(number)
             if beginning is not None:
-                return beginning
+                return _reading(beginning)
         try:
-            answer = self._ask(b"RETR %d" % number)
+            return _reading(self._ask(b"RETR %d" % number))
         except Pop3Refused as exc:
-            raise MailUnreadable(f"the server does not give it out: {exc}") from exc
-        return _cut(answer)
+            return MailUnreadable(f"the server does not give it out: {exc}")
 
-    def _read_beginning(self, number: int) -> tuple[bytes, bool] | None:
+    def _read_beginning(self, number: int) -> Answer | None:
         """None when the server knows no TOP."""
         answer = Answer(b"", True)
         for lines in _TOP_LINES:
@@ -171,7 +201,7 @@ class Pop3Mailbox:
                 return None
             if len(answer.data) > READ_LIMIT_BYTES or not answer.is_whole:
                 break
-        return _cut(answer)
+        return answer
 
     def _ask(self, command: bytes) -> Answer:
         self._wire.command(command)
@@ -186,18 +216,14 @@ class Pop3Mailbox:
         pairs = (line.split(maxsplit=1) for line in answer.data.splitlines())
         return {int(pair[0]): pair[1].strip() for pair in pairs if len(pair) == 2 and pair[0].isdigit()}
 
-    def _number(self, uid: str) -> int:
-        try:
-            return self._numbers[uid]
-        except KeyError:
-            raise MailGone(uid) from None
-
 
 def _size(text: bytes) -> int:
     digits = text.split(maxsplit=1)[0]
     return int(digits) if digits.isdigit() and len(digits) < 16 else 0
 
 
-def _cut(answer: Answer) -> tuple[bytes, bool]:
+def _reading(answer: Answer) -> Fetched | MailUnreadable:
     raw, was_cut = cut(answer.data)
-    return raw, was_cut or not answer.is_whole
+    if not raw.strip():
+        return MailUnreadable("the mail is empty")
+    return Fetched(raw, None, was_cut or not answer.is_whole)

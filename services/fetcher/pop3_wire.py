@@ -6,12 +6,12 @@ answer that trickles, it cannot stop in the middle of a mail, and it keeps what 
 
 import contextlib
 import socket
-import ssl
 import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from services.fetcher.endpoint import IDLE_TIMEOUT_S, STEP_TIMEOUT_S, secure
+from services.fetcher.endpoint import Deadlines
 from services.fetcher.errors import ConnectionLost, LoginOver
 
 _STATUS_LIMIT_BYTES: Final = 8192
@@ -36,32 +36,56 @@ class Answer:
 class Pop3Wire:
     """One connection. After ConnectionLost, or an answer that was not read to its end, it takes no further command."""
 
-    def __init__(self, sock: socket.socket, step_timeout_s: float = STEP_TIMEOUT_S) -> None:
+    def __init__(self, sock: socket.socket, deadlines: Deadlines) -> None:
         self._socket = sock
-        self._step_timeout_s = step_timeout_s
-        self._deadline = time.monotonic() + step_timeout_s
+        self._deadlines = deadlines
+        self._deadline = time.monotonic() + deadlines.step_s
         self._buffer = bytearray()
         self._is_broken = False
 
     def greeting(self) -> bytes:
         """The first line, which the server sends unasked. Raises Pop3Refused."""
-        return self._status()
+        return self.status()
 
     def command(self, line: bytes) -> bytes:
         """Send a line and return the text after +OK. Raises Pop3Refused, ConnectionLost, or LoginOver before anything is sent."""
+        self.send([line])
+        return self.status()
+
+    def send(self, lines: Sequence[bytes]) -> None:
+        """Several commands at once (RFC 2449 §6.6), each to be followed by a `status`. Raises as `command` does."""
         if self._is_broken:
             raise LoginOver("the login was given up: its last answer had no end in sight")
-        if b"\r" in line or b"\n" in line:
+        if any(b"\r" in line or b"\n" in line for line in lines):
             raise ValueError("a line break in a POP3 command")
-        if self._buffer:
-            self._fail("the server sent more than was asked for")
-        self._deadline = time.monotonic() + self._step_timeout_s
+        self.require_silence()
         try:
-            self._socket.settimeout(IDLE_TIMEOUT_S)
-            self._socket.sendall(line + b"\r\n")
+            self._socket.settimeout(self._deadlines.idle_s)
+            self._socket.sendall(b"\r\n".join([*lines, b""]))
         except OSError as exc:
             self._fail(f"sending failed: {exc}")
-        return self._status()
+
+    def require_silence(self) -> None:
+        """Every answer was read. Raises ConnectionLost when there is more: from then on none belongs to its command."""
+        if self._buffer:
+            self._fail("the server sent more than was asked for")
+
+    def status(self) -> bytes:
+        """The text after the next +OK. Raises Pop3Refused, ConnectionLost."""
+        if self._is_broken:
+            self._fail("an answer had no end in sight")
+        self._deadline = time.monotonic() + self._deadlines.step_s
+        while (end := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > _STATUS_LIMIT_BYTES:
+                self._fail("a status line without an end")
+            self._receive(self._buffer)
+        line = bytes(self._buffer[:end]).rstrip(b"\r")
+        del self._buffer[: end + 1]
+        if line[:3].upper() == b"+OK":
+            return line[3:].strip()
+        if line[:4].upper() != b"-ERR":
+            self._fail("an answer that is not POP3")
+        raise Pop3Refused(line[4:].strip().decode("utf-8", "replace")[:200])
 
     def lines(self, limit_bytes: int) -> Answer:
         """The multi-line answer that follows a +OK, of which at most limit_bytes are kept (RFC 1939 §3)."""
@@ -86,34 +110,21 @@ class Pop3Wire:
         self._drain(bytes(kept[-4:]))
         return Answer(bytes(_without_stuffing(kept)[:limit_bytes]), False)
 
-    def start_tls(self, context: ssl.SSLContext, host: str) -> None:
-        """Encrypt from here on, after STLS was answered with +OK. Raises OSError.
+    def start_tls(self, secure: Callable[[socket.socket], socket.socket]) -> None:
+        """Encrypt from here on, after STLS was answered with +OK. Raises what `secure` does.
 
         What came before the handshake was said by anyone; a server that is honest has said nothing (RFC 2595 §4).
         """
         if self._buffer:
             self._fail("something answered before TLS began")
-        self._socket.settimeout(IDLE_TIMEOUT_S)
-        self._socket = secure(self._socket, context, host)
+        self._socket.settimeout(self._deadlines.idle_s)
+        self._socket = secure(self._socket)
 
     def close(self) -> None:
         """Drop the connection without a word."""
         self._is_broken = True
         with contextlib.suppress(OSError):
             self._socket.close()
-
-    def _status(self) -> bytes:
-        while (end := self._buffer.find(b"\n")) < 0:
-            if len(self._buffer) > _STATUS_LIMIT_BYTES:
-                self._fail("a status line without an end")
-            self._receive(self._buffer)
-        line = bytes(self._buffer[:end]).rstrip(b"\r")
-        del self._buffer[: end + 1]
-        if line[:3].upper() == b"+OK":
-            return line[3:].strip()
-        if line[:4].upper() != b"-ERR":
-            self._fail("an answer that is not POP3")
-        raise Pop3Refused(line[4:].strip().decode("utf-8", "replace")[:200])
 
     def _drain(self, tail: bytes) -> None:
         """Read to the end of the answer; where that is far, give the connection up: nothing else may follow on it."""
@@ -134,7 +145,7 @@ class Pop3Wire:
         if left_s <= 0:
             self._fail("the answer took too long")
         try:
-            self._socket.settimeout(min(left_s, IDLE_TIMEOUT_S))
+            self._socket.settimeout(min(left_s, self._deadlines.idle_s))
             chunk = self._socket.recv(_CHUNK_BYTES)
         except TimeoutError:
             self._fail("no answer in time")

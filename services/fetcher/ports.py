@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Protocol
 
 from services.fetcher.emptying import Judged
+from services.fetcher.errors import MailUnreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,8 @@ class Mailbox(Protocol):
     """0 where the protocol has none."""
     keeps_uids: bool
     """Whether a uid that is no longer listed is never given to another mail."""
+    reads_together: bool
+    """Whether several mails are read in one round trip; else `read` gains nothing from more than one."""
 
     def __enter__(self) -> "Mailbox": ...
 
@@ -54,8 +57,11 @@ class Mailbox(Protocol):
     def listing(self) -> Iterable[Listed]:
         """Every mail, in the server's order."""
 
-    def fetch(self, uid: str) -> Fetched:
-        """Raises MailUnreadable or MailGone for this mail alone; never gives part of a mail as the whole."""
+    def read(self, mails: Sequence[Listed]) -> dict[str, Fetched | MailUnreadable]:
+        """By uid; a mail that is gone is missing. All of them were read to their end, or ConnectionLost is raised.
+
+        What is asked for together is for `Windows` to say. MailUnreadable is what the server says of a mail asked for alone.
+        """
 
     def delete(self, uids: Sequence[str]) -> list[str]:
         """The uids that are on their way out; it is certain when `logout` returns."""

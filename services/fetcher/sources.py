@@ -10,11 +10,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from services.fetcher.cleaning import clean_mailbox
 from services.fetcher.emptying import Empty, Judged, read_emptying, require_sendable
 from services.fetcher.endpoint import Endpoint, Protocol, Tls, default_port
-from services.fetcher.errors import MailboxError, MailGone, MailUnreadable, SourceUnreadable
+from services.fetcher.errors import ConnectionLost, LoginOver, MailboxError, MailUnreadable, SourceUnreadable
 from services.fetcher.login import PasswordLogin
 from services.fetcher.mailbox_files import Found, count_path, read_path
 from services.fetcher.opening import open_mailbox
-from services.fetcher.ports import Listed, Mailbox, OpenMailbox
+from services.fetcher.ports import Fetched, Listed, Mailbox, OpenMailbox
+from services.fetcher.windows import WINDOW_MAILS, Windows
 from shared.errors import ConfigurationError
 
 _SCHEMES: Final = {
@@ -23,6 +24,9 @@ _SCHEMES: Final = {
     "imap": (Protocol.IMAP, Tls.STARTTLS),
     "imaps": (Protocol.IMAP, Tls.IMPLICIT),
 }
+
+_FRUITLESS_LOGINS: Final = 3
+"""In a row; then the rest of a mailbox is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +94,7 @@ def open_source(spec: str, password: str = "", *, insecure: bool = False) -> Ite
             yield from read_path(Path(spec))
             return
         account = read_account_url(_with_tls(spec, insecure=insecure))
-        with _opener(account, password)(False) as mailbox:
-            for mail in mailbox.listing():
-                yield _read(account, mailbox, mail)
+        yield from _read_account(account, _opener(account, password))
     except (MailboxError, ConfigurationError) as exc:
         name = spec.split("?")[0] if is_account_url(spec) else spec
         yield Found(name if isinstance(exc, MailboxError) else _without_userinfo(name), error=f"{exc}")
@@ -139,13 +141,42 @@ def _opener(account: AccountUrl, password: str) -> OpenMailbox:
     return partial(open_mailbox, account.endpoint, PasswordLogin(account.user, password), account.folder)
 
 
-def _read(account: AccountUrl, mailbox: Mailbox, mail: Listed) -> Found:
-    name = _name(account, mailbox, mail)
-    try:
-        fetched = mailbox.fetch(mail.uid)
-    except (MailUnreadable, MailGone) as exc:
-        return Found(name, error=f"{name} cannot be read: {exc}")
-    return Found(name, fetched.raw, fetched.received_at, fetched.truncated)
+def _read_account(account: AccountUrl, open_mailbox: OpenMailbox) -> Iterator[Found]:
+    """Where a connection breaks at several mails, they are read one by one in a new login; at one mail, that is passed over."""
+    done: set[str] = set()
+    is_careful = False
+    fruitless = 0
+    while True:
+        try:
+            with open_mailbox(False) as mailbox:
+                windows = Windows(mail for mail in mailbox.listing() if mail.uid not in done)
+                while not windows.is_empty:
+                    together = windows.take(1 if is_careful or not mailbox.reads_together else WINDOW_MAILS)
+                    try:
+                        readings = mailbox.read(together)
+                    except ConnectionLost as exc:
+                        is_careful = True
+                        if len(together) == 1 and not isinstance(exc, LoginOver):
+                            done.add(together[0].uid)
+                            yield Found(
+                                name := _name(account, mailbox, together[0]), error=f"{name} cannot be read: {exc}"
+                            )
+                        raise
+                    for mail in together:
+                        yield _found(_name(account, mailbox, mail), readings.get(mail.uid))
+                    done.update(mail.uid for mail in together)
+                    fruitless = 0
+                return
+        except ConnectionLost:
+            fruitless += 1
+            if fruitless > _FRUITLESS_LOGINS:
+                raise
+
+
+def _found(name: str, reading: Fetched | MailUnreadable | None) -> Found:
+    if isinstance(reading, Fetched):
+        return Found(name, reading.raw, reading.received_at, reading.truncated)
+    return Found(name, error=f"{name} cannot be read: {reading or 'it is no longer there'}")
 
 
 def _name(account: AccountUrl, mailbox: Mailbox, mail: Listed) -> str:

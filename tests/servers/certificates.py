@@ -3,11 +3,11 @@
 import datetime
 import ipaddress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 
@@ -80,3 +80,97 @@ def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
+
+
+class Bad(NamedTuple):
+    """What a server shows that no client may accept; the chain may hold more than its own certificate."""
+
+    ca_file: Path
+    chain_file: Path
+    key_file: Path
+
+
+def make_bad(directory: Path, host: str = "localhost") -> dict[str, Bad]:
+    """By what is wrong with it. A client that trusts the `ca_file` must refuse each, and accepts the one called "good"."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    ca_key, other_key, middle_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    ca, other, middle = (_name(f"{which} of Mailroom's tests") for which in ("authority", "another", "intermediate"))
+    roots = {
+        "trusted": _sign(ca, ca, ca_key.public_key(), ca_key, _authority()),
+        "untrusted": _sign(other, other, other_key.public_key(), other_key, _authority()),
+    }
+    ca_file = directory / "bad-ca.pem"
+    ca_file.write_bytes(_pem(roots["trusted"]))
+    now = datetime.datetime.now(datetime.UTC)
+    day = datetime.timedelta(days=1)
+    me = _name(host)
+    weak = rsa.generate_private_key(65537, 1024)
+    public = key.public_key()
+    through_ca = _sign(middle, ca, middle_key.public_key(), ca_key, _authority(path_length=0))
+    through_none = _sign(middle, ca, middle_key.public_key(), ca_key, _server("intermediate.example"))
+    from_middle = _sign(me, middle, public, middle_key, _server(host))
+    chains: dict[str, tuple[list[x509.Certificate], Any]] = {
+        "good": ([from_middle, through_ca], key),
+        "expired": ([_sign(me, ca, public, ca_key, _server(host), since=now - 3 * day, until=now - day)], key),
+        "not yet valid": ([_sign(me, ca, public, ca_key, _server(host), since=now + day, until=now + 3 * day)], key),
+        "of another name": ([_sign(me, ca, public, ca_key, _server("mail.example"))], key),
+        "self-signed": ([_sign(me, me, public, key, _server(host))], key),
+        "of an unknown authority": ([_sign(me, other, public, other_key, _server(host)), roots["untrusted"]], key),
+        "not for servers": ([_sign(me, ca, public, ca_key, _server(host, ExtendedKeyUsageOID.CLIENT_AUTH))], key),
+        "of a weak key": ([_sign(me, ca, weak.public_key(), ca_key, _server(host))], weak),
+        "without its intermediate": ([from_middle], key),
+        "signed by one that is no authority": ([from_middle, through_none], key),
+    }
+    bad = {}
+    for name, (chain, private) in chains.items():
+        files = Bad(ca_file, directory / f"{name}.pem", directory / f"{name}.key")
+        files.chain_file.write_bytes(b"".join(_pem(one) for one in chain))
+        files.key_file.write_bytes(
+            private.private_bytes(
+                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+            )
+        )
+        bad[name] = files
+    return bad
+
+
+def _sign(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public: Any,
+    signer: ec.EllipticCurvePrivateKey,
+    extensions: list[x509.ExtensionType],
+    *,
+    since: datetime.datetime | None = None,
+    until: datetime.datetime | None = None,
+) -> x509.Certificate:
+    now = datetime.datetime.now(datetime.UTC)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(since or now - datetime.timedelta(hours=1))
+        .not_valid_after(until or now + datetime.timedelta(days=2))
+    )
+    for extension in extensions:
+        builder = builder.add_extension(extension, critical=isinstance(extension, x509.BasicConstraints))
+    return builder.sign(signer, hashes.SHA256())
+
+
+def _authority(path_length: int | None = None) -> list[x509.ExtensionType]:
+    return [x509.BasicConstraints(ca=True, path_length=path_length), _usage(signs_certificates=True)]
+
+
+def _server(host: str, purpose: x509.ObjectIdentifier = ExtendedKeyUsageOID.SERVER_AUTH) -> list[x509.ExtensionType]:
+    return [
+        x509.BasicConstraints(ca=False, path_length=None),
+        _usage(signs_certificates=False),
+        x509.ExtendedKeyUsage([purpose]),
+        x509.SubjectAlternativeName([x509.DNSName(host)]),
+    ]
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)

@@ -11,13 +11,15 @@ from services.fetcher.accounts import Account
 from services.fetcher.emptying import read_emptying
 from services.fetcher.endpoint import Endpoint, Protocol, Tls
 from services.fetcher.errors import MailboxError, StartTlsMissing
+from services.fetcher.fetching import SliceLimits
 from services.fetcher.handler import open_account
 from services.fetcher.login import PasswordLogin
 from shared.identity import READ_LIMIT_BYTES, raw_id
 from shared.tables.fetcher import found, run
 from tests.integration.fetcher.conftest import Fetch
 from tests.integration.fetcher.ledger import Ledger
-from tests.integration.fetcher.scripted import Maildrop, Session, serving
+from tests.integration.fetcher.maildrop import Maildrop
+from tests.integration.fetcher.scripted import Session, serving
 from tests.servers import certificates
 
 
@@ -51,8 +53,6 @@ def test_without_uidl_all_is_read_each_time_and_published_once(ledger: Ledger, f
 
 
 def test_a_slice_of_mails_without_names_comes_to_an_end(ledger: Ledger, fetching: Fetch) -> None:
-    from services.fetcher.fetching import SliceLimits
-
     with serving(Maildrop([mail(number) for number in range(7)])) as server:
         fetch = fetching(account_at(server.port), limits=SliceLimits(mails=2, window_mails=1))
         fetch.request()

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from services.fetcher.endpoint import Deadlines
 from services.fetcher.errors import ConnectionLost, LoginOver
 from services.fetcher.pop3_wire import Pop3Refused, Pop3Wire
 
@@ -19,7 +20,7 @@ class Line:
 @pytest.fixture
 def line() -> Iterator[Line]:
     client, server = socket.socketpair()
-    wire = Pop3Wire(client, step_timeout_s=5)
+    wire = Pop3Wire(client, Deadlines(step_s=5))
     with server:
         yield Line(wire, server)
         wire.close()
@@ -94,7 +95,7 @@ def test_an_end_in_the_middle_gives_nothing(line: Line, said: bytes) -> None:
 def test_a_trickle_has_a_deadline() -> None:
     client, server = socket.socketpair()
     with server:
-        wire = Pop3Wire(client, step_timeout_s=0.05)
+        wire = Pop3Wire(client, Deadlines(step_s=0.05))
         server.sendall(b"+O")
         with pytest.raises(ConnectionLost):
             wire.greeting()
