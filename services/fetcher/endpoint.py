@@ -1,13 +1,15 @@
 """Where a mailbox is, and how the way to it is protected."""
 
+import contextlib
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from services.fetcher.errors import connection_error
+from services.fetcher.reach import ANYWHERE, Reach
 from shared.errors import ConfigurationError
 
 CONNECT_TIMEOUT_S: Final = 20.0
@@ -51,27 +53,48 @@ class Endpoint:
     port: int
     tls: Tls = Tls.IMPLICIT
     ca_file: Path | None = None
+    ca_pem: str = field(default="", repr=False)
+    """As ca_file, but the certificates themselves; at most one of the two is given."""
+    reach: Reach = ANYWHERE
 
     def context(self) -> ssl.SSLContext:
-        """Verifies certificate and host name. Raises ConfigurationError when ca_file is no set of certificates."""
+        """Verifies certificate and host name. Raises ConfigurationError for what is no set of certificates."""
         try:
-            return ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
-        except OSError as exc:
-            raise ConfigurationError(f"ca_file {self.ca_file} cannot be used: {exc}") from exc
+            return ssl.create_default_context(
+                cafile=str(self.ca_file) if self.ca_file else None, cadata=self.ca_pem or None
+            )
+        except (OSError, ValueError) as exc:
+            what = f"ca_file {self.ca_file}" if self.ca_file else "the certificate authority"
+            raise ConfigurationError(f"{what} cannot be used: {exc}") from exc
 
     def connect(self) -> socket.socket:
         """A connected socket, encrypted already where TLS is implicit. Raises MailboxError."""
         context = self.context() if self.tls == Tls.IMPLICIT else None
         try:
-            plain = socket.create_connection((self.host, self.port), CONNECT_TIMEOUT_S)
+            plain = self.dial()
             return secure(plain, context, self.host) if context else plain
         except OSError as exc:
             raise connection_error(exc, self.host, self.port) from exc
+
+    def dial(self) -> socket.socket:
+        """A connected socket, not encrypted yet, to one of the addresses that may be reached. Raises OSError, NoSuchServer."""
+        *others, last = self.reach.addresses(self.host, self.port)
+        for address in others:
+            with contextlib.suppress(OSError):
+                return socket.create_connection((address, self.port), CONNECT_TIMEOUT_S)
+        return socket.create_connection((last, self.port), CONNECT_TIMEOUT_S)
 
 
 def default_port(protocol: Protocol, tls: Tls) -> int:
     """As registered with IANA."""
     return _PORTS[protocol, tls == Tls.IMPLICIT]
+
+
+def wrong_mode(tls: Tls) -> str:
+    """The advice for a server that does not greet as it should."""
+    if tls == Tls.IMPLICIT:
+        return "check the port, and whether the account type is the right one"
+    return "check the port and the account type; a port for implicit TLS (993, 995) never greets without it"
 
 
 def secure(plain: socket.socket, context: ssl.SSLContext, host: str) -> socket.socket:

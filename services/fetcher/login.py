@@ -1,10 +1,13 @@
 """How an account proves who it is; a token instead of a password will be a second class here."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
+from imapclient.exceptions import LoginError
+
 from services.fetcher.emptying import require_sendable
-from services.fetcher.pop3_wire import Pop3Wire
+from services.fetcher.pop3_wire import Pop3Refused, Pop3Wire
 
 
 class Login(Protocol):
@@ -35,12 +38,23 @@ class PasswordLogin:
 
     def log_in_pop3(self, wire: Pop3Wire) -> None:
         wire.command(b"USER " + self.user.encode())
-        wire.command(b"PASS " + self.password.encode())
+        try:
+            wire.command(b"PASS " + self.password.encode())
+        except Pop3Refused as exc:
+            raise Pop3Refused(self._without_password(str(exc))) from None
 
     def log_in_imap(self, client: Any) -> None:
         if self.user.isascii() and self.password.isascii():
             # imaplib quotes the password, and puts the user name into the command as it is
             escaped = self.user.replace("\\", "\\\\").replace('"', '\\"')
-            client.login(f'"{escaped}"', self.password)
+            send = partial(client.login, f'"{escaped}"', self.password)
         else:
-            client.plain_login(self.user, self.password)
+            send = partial(client.plain_login, self.user, self.password)
+        try:
+            send()
+        except LoginError as exc:
+            raise LoginError(self._without_password(str(exc))) from None
+
+    def _without_password(self, said: str) -> str:
+        """What a server says is shown and stored; some repeat what they were sent."""
+        return said.replace(self.password, "…") if self.password else said

@@ -1,7 +1,9 @@
 """An IMAP folder: known by UIDVALIDITY and UID, examined while it is read, selected only to clean (RFC 3501, 4315, 6851)."""
 
 import contextlib
+import imaplib
 import re
+import socket
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -16,7 +18,7 @@ from imapclient.exceptions import (
 )
 
 from services.fetcher.emptying import require_sendable
-from services.fetcher.endpoint import CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S, STEP_TIMEOUT_S, Endpoint, Tls
+from services.fetcher.endpoint import CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S, STEP_TIMEOUT_S, Endpoint, Tls, wrong_mode
 from services.fetcher.errors import (
     CannotClean,
     ConnectionLost,
@@ -24,10 +26,10 @@ from services.fetcher.errors import (
     LoginOver,
     LoginRefused,
     MailboxLocked,
-    MailboxUnreachable,
     MailGone,
     MailUnreadable,
     StartTlsMissing,
+    WrongPort,
     connection_error,
 )
 from services.fetcher.login import Login
@@ -59,20 +61,37 @@ def open_imap(endpoint: Endpoint, login: Login, folder: str, *, to_clean: bool) 
         raise
 
 
+class _Wire(imaplib.IMAP4):
+    """Connects as the endpoint says, which also says to which addresses that may be."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        super().__init__(endpoint.host, endpoint.port)
+
+    def _create_socket(self, timeout: float | None = None) -> socket.socket:
+        return self._endpoint.connect()
+
+
+class _Client(IMAPClient):  # type: ignore[misc]
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+        timeout = SocketTimeout(CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S)
+        super().__init__(endpoint.host, endpoint.port, ssl=endpoint.tls == Tls.IMPLICIT, timeout=timeout)
+
+    def _create_IMAP4(self) -> imaplib.IMAP4:  # noqa: N802
+        return _Wire(self._endpoint)
+
+
 def _connect(endpoint: Endpoint) -> Any:
-    is_implicit = endpoint.tls == Tls.IMPLICIT
+    where = f"{endpoint.host} port {endpoint.port}"
     try:
-        return IMAPClient(
-            endpoint.host,
-            endpoint.port,
-            ssl=is_implicit,
-            ssl_context=endpoint.context() if is_implicit else None,
-            timeout=SocketTimeout(CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S),
-        )
+        return _Client(endpoint)
+    except TimeoutError as exc:
+        raise WrongPort(f"{where} does not greet: {wrong_mode(endpoint.tls)}") from exc
     except OSError as exc:
         raise connection_error(exc, endpoint.host, endpoint.port) from exc
     except IMAPClientError as exc:
-        raise MailboxUnreachable(f"{endpoint.host} port {endpoint.port} does not greet as IMAP does: {exc}") from exc
+        raise WrongPort(f"{where} does not greet as IMAP does ({exc}): {wrong_mode(endpoint.tls)}") from exc
 
 
 def _start_tls(client: Any, endpoint: Endpoint) -> None:
@@ -141,6 +160,10 @@ class ImapMailbox:
     def __exit__(self, *_exc: object) -> None:
         self._watchdog.__exit__()
         _shut(self._client)
+
+    def count(self) -> int:
+        """As EXAMINE or SELECT told it."""
+        return self._exists
 
     def listing(self) -> list[Listed]:
         """By ranges of message numbers, which stand still while only FETCH is sent (RFC 3501 §7.4.1)."""

@@ -6,16 +6,18 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from services.fetcher.endpoint import Endpoint, Tls
+from services.fetcher.endpoint import Endpoint, Tls, wrong_mode
 from services.fetcher.errors import (
     CannotClean,
     ConnectionLost,
+    LoginOver,
     LoginRefused,
     MailboxLocked,
     MailboxUnreachable,
     MailGone,
     MailUnreadable,
     StartTlsMissing,
+    WrongPort,
     connection_error,
 )
 from services.fetcher.login import Login
@@ -34,7 +36,7 @@ def open_pop3(endpoint: Endpoint, login: Login) -> "Pop3Mailbox":
     """Connect, encrypt, log in. Raises MailboxError."""
     wire = Pop3Wire(endpoint.connect())
     try:
-        _greet(wire)
+        _greet(wire, endpoint)
         if endpoint.tls == Tls.STARTTLS:
             _start_tls(wire, endpoint)
         _log_in(wire, endpoint, login)
@@ -44,11 +46,14 @@ def open_pop3(endpoint: Endpoint, login: Login) -> "Pop3Mailbox":
     return Pop3Mailbox(wire)
 
 
-def _greet(wire: Pop3Wire) -> None:
+def _greet(wire: Pop3Wire, endpoint: Endpoint) -> None:
     try:
         wire.greeting()
     except Pop3Refused as exc:
         raise MailboxUnreachable(f"the server does not serve now: {exc}") from exc
+    except ConnectionLost as exc:
+        where = f"{endpoint.host} port {endpoint.port}"
+        raise WrongPort(f"{where} does not greet as POP3 does ({exc}): {wrong_mode(endpoint.tls)}") from exc
 
 
 def _start_tls(wire: Pop3Wire, endpoint: Endpoint) -> None:
@@ -97,6 +102,14 @@ class Pop3Mailbox:
 
     def __exit__(self, *_exc: object) -> None:
         self._wire.close()
+
+    def count(self) -> int:
+        """By STAT."""
+        try:
+            number, *_ = self._wire.command(b"STAT").split()
+            return int(number)
+        except (Pop3Refused, ValueError) as exc:
+            raise LoginOver(f"the server does not say how many mails there are: {exc}") from exc
 
     def listing(self) -> list[Listed]:
         """Asked of the server once a login: within a login the numbers stand still (RFC 1939 §5)."""

@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
-from services.fetcher.endpoint import IDLE_TIMEOUT_S, STEP_TIMEOUT_S, secure
+from services.fetcher.endpoint import CONNECT_TIMEOUT_S, IDLE_TIMEOUT_S, STEP_TIMEOUT_S, secure
 from services.fetcher.errors import ConnectionLost, LoginOver
 
 _STATUS_LIMIT_BYTES: Final = 8192
@@ -39,7 +39,7 @@ class Pop3Wire:
     def __init__(self, sock: socket.socket, step_timeout_s: float = STEP_TIMEOUT_S) -> None:
         self._socket = sock
         self._step_timeout_s = step_timeout_s
-        self._deadline = time.monotonic() + step_timeout_s
+        self._deadline = time.monotonic() + min(step_timeout_s, CONNECT_TIMEOUT_S)  # for the greeting
         self._buffer = bytearray()
         self._is_broken = False
 
