@@ -73,6 +73,11 @@ class SecretBox:
         return not sealed.startswith(f"v1.{self._first}.")
 
 
+def is_key_set(variables: Mapping[str, str]) -> bool:
+    """Whether a key is given at all."""
+    return any(variables.get(name) for name in (KEY_VARIABLE, f"{KEY_VARIABLE}_FILE"))
+
+
 def open_secret_box(variables: Mapping[str, str]) -> SecretBox:
     """With the keys of MAILROOM_SECRET_KEY or MAILROOM_SECRET_KEY_FILE. Raises ConfigurationError, which repeats no key."""
     environment = Environment(variables)
