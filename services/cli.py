@@ -13,6 +13,7 @@ from services.commands.dead import dead
 from services.commands.exchanging import export_csv, import_csv
 from services.commands.history import history
 from services.commands.judging import classify, explain
+from services.commands.lists import lists
 from services.commands.marking import release, suppress
 from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild
 from services.commands.policy import policy
@@ -20,6 +21,7 @@ from services.commands.process import process
 from services.commands.publishing import fetch, publish
 from services.commands.reconciling import reconcile
 from services.commands.rules import rules
+from services.commands.secret_keys import secret_key, secrets
 from services.commands.terminal import complain, refusals
 
 INTERRUPTED: Final = 130
@@ -96,6 +98,9 @@ for command in (
     publish,
     fetch,
     dead,
+    lists,
+    secret_key,
+    secrets,
     rules,
     fetcher,
     classifier,

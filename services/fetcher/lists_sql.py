@@ -45,6 +45,18 @@ class SqlLists:
         with transaction(self._engine, is_reading=True) as connection:
             return _required(connection, list_id)
 
+    def account_of(self, name: str) -> str:
+        """The name of a list's account; any other name is taken for an account's own. Raises ConfigurationError."""
+        with transaction(self._engine, is_reading=True) as connection:
+            row = connection.execute(select(contact_list).where(contact_list.c.list_id == name)).one_or_none()
+        if row is None:
+            return name
+        if row.account is None:
+            raise ConfigurationError(
+                f"the list {name!r} has no bounce account yet: `mailroom lists edit {name} --server …`"
+            )
+        return str(row.account)
+
     def accounts(self) -> list[Stored]:
         """All, by name."""
         with transaction(self._engine, is_reading=True) as connection:
@@ -52,13 +64,13 @@ class SqlLists:
             for row in connection.execute(select(contact_list).order_by(contact_list.c.list_id)):
                 shared.setdefault(row.account, []).append(row.list_id)
             rows = connection.execute(select(bounce_account).order_by(bounce_account.c.name))
-            return [Stored(_account(row), row.secret, shared.get(row.name, [])) for row in rows]
+            return [Stored(read_account(row), row.secret, shared.get(row.name, [])) for row in rows]
 
     def find_account(self, name: str) -> Stored | None:
         """None when there is none of that name."""
         with transaction(self._engine, is_reading=True) as connection:
             row = connection.execute(select(bounce_account).where(bounce_account.c.name == name)).one_or_none()
-            return Stored(_account(row), row.secret, _sharing(connection, name)) if row is not None else None
+            return Stored(read_account(row), row.secret, _sharing(connection, name)) if row is not None else None
 
     def is_taken(self, name: str) -> bool:
         """Whether this name was ever an account's: what was found under it belongs to that mailbox for good."""
@@ -74,6 +86,14 @@ class SqlLists:
             if account is not None:
                 _insert(connection, account, secret)
             connection.execute(contact_list.insert().values(**_list_values(one)))
+
+    def give_account(self, one: ContactList, account: BounceAccount | None, secret: str | None) -> None:
+        """To a list that has none: a new account, or None and one that is there. Raises ConfigurationError."""
+        with _refusing_doubles(self._engine) as connection:
+            if account is not None:
+                _insert(connection, account, secret)
+            where = contact_list.c.list_id == one.list_id
+            connection.execute(update(contact_list).where(where).values(**_list_values(one)))
 
     def change_list(self, one: ContactList) -> None:
         """Title and address. Raises UnknownList."""
@@ -161,7 +181,8 @@ def _account_values(account: BounceAccount) -> dict[str, Any]:
     }
 
 
-def _account(row: Row[Any]) -> BounceAccount:
+def read_account(row: Row[Any]) -> BounceAccount:
+    """Of a row of the table. Raises ValueError for words that this version does not know."""
     return BounceAccount(
         row.name,
         Protocol(row.protocol),

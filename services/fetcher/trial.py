@@ -73,7 +73,7 @@ def try_settings(
         except MailboxError as exc:
             attempts.append(Attempt(way, exc))
             if isinstance(exc, _SETTLED):
-                return Trial(attempts, tried if isinstance(exc, LoginRefused) else None, error=exc)
+                return Trial(attempts, error=exc)
             continue
         return Trial([*attempts, Attempt(way)], tried, mails)
     return _failed(endpoint, attempts)
