@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from services.fetcher.errors import connection_error
+from services.fetcher.errors import NoSuchServer, connection_error
 from services.fetcher.reach import ANYWHERE, Reach
 from shared.errors import ConfigurationError
 
@@ -73,6 +73,8 @@ class Endpoint:
         try:
             plain = self.dial()
             return secure(plain, context, self.host) if context else plain
+        except UnicodeError:  # no label may be empty or longer than 63 characters
+            raise NoSuchServer(f"there is no server called {self.host}: check the name") from None
         except OSError as exc:
             raise connection_error(exc, self.host, self.port) from exc
 
