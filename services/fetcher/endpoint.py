@@ -57,6 +57,11 @@ class Endpoint:
     """As ca_file, but the certificates themselves; at most one of the two is given."""
     reach: Reach = ANYWHERE
 
+    @property
+    def where(self) -> str:
+        """For error messages."""
+        return f"{self.host} port {self.port}"
+
     def context(self) -> ssl.SSLContext:
         """Verifies certificate and host name. Raises ConfigurationError for what is no set of certificates."""
         try:

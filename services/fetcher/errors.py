@@ -36,7 +36,11 @@ class ConnectionRefused(MailboxUnreachable):
 
 
 class WrongPort(MailboxUnreachable):
-    """Something listens, but not what was expected: another protocol, or TLS where it should be plain, or the reverse."""
+    """Something listens, but not as was expected: with TLS where it should be plain, or the reverse."""
+
+
+class WrongProtocol(WrongPort):
+    """It greets, but not as a server of this protocol does."""
 
 
 class CertificateRefused(MailboxError):

@@ -26,10 +26,12 @@ from services.fetcher.errors import (
     LoginOver,
     LoginRefused,
     MailboxLocked,
+    MailboxUnreachable,
     MailGone,
     MailUnreadable,
     StartTlsMissing,
     WrongPort,
+    WrongProtocol,
     connection_error,
 )
 from services.fetcher.login import Login
@@ -83,15 +85,20 @@ class _Client(IMAPClient):  # type: ignore[misc]
 
 
 def _connect(endpoint: Endpoint) -> Any:
-    where = f"{endpoint.host} port {endpoint.port}"
+    advice = wrong_mode(endpoint.tls)
     try:
         return _Client(endpoint)
     except TimeoutError as exc:
-        raise WrongPort(f"{where} does not greet: {wrong_mode(endpoint.tls)}") from exc
+        raise WrongPort(f"{endpoint.where} does not greet: {advice}") from exc
     except OSError as exc:
         raise connection_error(exc, endpoint.host, endpoint.port) from exc
     except IMAPClientError as exc:
-        raise WrongPort(f"{where} does not greet as IMAP does ({exc}): {wrong_mode(endpoint.tls)}") from exc
+        said = str(exc)
+        if "BYE" in said.upper():
+            raise MailboxUnreachable(f"{endpoint.where} does not serve now: {said[:200]}") from exc
+        if isinstance(exc, IMAPClientAbortError) and "unexpected response" not in said:
+            raise WrongPort(f"{endpoint.where} does not greet ({said[:200]}): {advice}") from exc
+        raise WrongProtocol(f"{endpoint.where} does not greet as IMAP does: {advice}") from exc
 
 
 def _start_tls(client: Any, endpoint: Endpoint) -> None:

@@ -18,10 +18,11 @@ from services.fetcher.errors import (
     MailUnreadable,
     StartTlsMissing,
     WrongPort,
+    WrongProtocol,
     connection_error,
 )
 from services.fetcher.login import Login
-from services.fetcher.pop3_wire import Answer, Pop3Refused, Pop3Wire
+from services.fetcher.pop3_wire import Answer, NotPop3, Pop3Refused, Pop3Wire
 from services.fetcher.ports import Fetched, Listed
 from shared.identity import READ_LIMIT_BYTES, cut
 
@@ -51,9 +52,10 @@ def _greet(wire: Pop3Wire, endpoint: Endpoint) -> None:
         wire.greeting()
     except Pop3Refused as exc:
         raise MailboxUnreachable(f"the server does not serve now: {exc}") from exc
+    except NotPop3 as exc:
+        raise WrongProtocol(f"{endpoint.where} does not greet as POP3 does: {wrong_mode(endpoint.tls)}") from exc
     except ConnectionLost as exc:
-        where = f"{endpoint.host} port {endpoint.port}"
-        raise WrongPort(f"{where} does not greet as POP3 does ({exc}): {wrong_mode(endpoint.tls)}") from exc
+        raise WrongPort(f"{endpoint.where} does not greet ({exc}): {wrong_mode(endpoint.tls)}") from exc
 
 
 def _start_tls(wire: Pop3Wire, endpoint: Endpoint) -> None:

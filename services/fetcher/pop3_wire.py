@@ -24,6 +24,10 @@ class Pop3Refused(Exception):
     """The server answered -ERR; the text is what it said."""
 
 
+class NotPop3(ConnectionLost):
+    """Whatever answered does not speak POP3, or has lost the thread."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """The lines of an answer, without its dots."""
@@ -112,7 +116,8 @@ class Pop3Wire:
         if line[:3].upper() == b"+OK":
             return line[3:].strip()
         if line[:4].upper() != b"-ERR":
-            self._fail("an answer that is not POP3")
+            self.close()
+            raise NotPop3("an answer that is not POP3")
         raise Pop3Refused(line[4:].strip().decode("utf-8", "replace")[:200])
 
     def _drain(self, tail: bytes) -> None:

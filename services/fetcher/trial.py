@@ -18,6 +18,7 @@ from services.fetcher.errors import (
     StartTlsMissing,
     TimedOut,
     WrongPort,
+    WrongProtocol,
 )
 from services.fetcher.lists import Way
 from services.fetcher.login import Login
@@ -26,7 +27,7 @@ from services.fetcher.ports import Mailbox
 
 Open = Callable[[Endpoint, Login, str, bool], Mailbox]
 
-_SETTLED: Final = (NoSuchServer, LoginRefused, MailboxLocked, FolderMissing)
+_SETTLED: Final = (NoSuchServer, WrongProtocol, LoginRefused, MailboxLocked, FolderMissing)
 """After these another way would end alike."""
 _TELLING: Final = (CertificateRefused, StartTlsMissing, WrongPort, ConnectionRefused, TimedOut)
 """Where every way failed, the first of these kinds tells most."""

@@ -102,6 +102,8 @@ class Maildrop:
             if word == b"LIST":
                 sizes = [self.sizes.get(mail, len(mail)) for mail in mails]
                 session.say(b"+OK", *(b"%d %d" % pair for pair in enumerate(sizes, 1)), b".")
+            elif word == b"STAT":
+                session.say(b"+OK %d %d" % (len(mails), sum(map(len, mails))))
             elif word == b"UIDL" and self.uidls is None:
                 session.say(b"-ERR what?")
             elif word == b"UIDL":

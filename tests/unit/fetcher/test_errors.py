@@ -26,6 +26,7 @@ WORDS = {
     "StartTlsMissing": "start-tls-missing",
     "TimedOut": "timed-out",
     "WrongPort": "wrong-port",
+    "WrongProtocol": "wrong-protocol",
 }
 
 

@@ -66,7 +66,6 @@ def test_servers(text: str, server: tuple[str, int | None]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    # fmt: off
     [
         "",
         ":995",
@@ -87,7 +86,6 @@ def test_servers(text: str, server: tuple[str, int | None]) -> None:
         "☃" * 80,
         "h" * 254,
     ],
-    # fmt: on
 )
 def test_what_is_no_server_is_refused(text: str) -> None:
     with pytest.raises(MailroomError):
