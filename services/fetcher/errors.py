@@ -63,6 +63,26 @@ class LoginRefused(MailboxError):
     """The server does not take this user name and password."""
 
 
+class PasswordLoginGone(LoginRefused):
+    """The server takes passwords from nobody any more, or not from this user: use OAuth2."""
+
+
+class TokenRefused(LoginRefused):
+    """The mail server does not take this access token."""
+
+
+class GrantOver(LoginRefused):
+    """The token endpoint gives no more tokens: revoked, expired, or not allowed; a person has to log in again."""
+
+
+class TokenEndpointUnreachable(MailboxUnreachable):
+    """The server that gives tokens does not answer; the token that is there is no longer good."""
+
+
+class NotEncrypted(MailboxError):
+    """The account has a token to send and no TLS; nothing was sent."""
+
+
 class MailboxLocked(MailboxError):
     """Another session holds the mailbox (RFC 2449 §8.1.1 IN-USE, RFC 5530 INUSE)."""
 

@@ -118,20 +118,22 @@ def _start_tls(client: Any, endpoint: Endpoint) -> None:
 
 def _log_in(client: Any, endpoint: Endpoint, login: Login) -> None:
     try:
-        if client.has_capability("LOGINDISABLED"):
-            raise LoginRefused(
-                f"{endpoint.host} takes no password over this connection: set tls to implicit or starttls"
-            )
         login.log_in_imap(client)
     except LoginError as exc:
         code = _RESPONSE_CODE.search(str(exc))
         if code:
             raise MailboxLocked(f"{endpoint.host} cannot open the mailbox now: {exc}") from exc
-        raise LoginRefused(
-            f"{endpoint.host} refused the login of {login.user}: {exc}. Check user name and password"
-        ) from exc
-    except (OSError, IMAPClientError) as exc:
+        raise login.refusal(endpoint.host, str(exc), _methods(client)) from exc
+    except (OSError, IMAPClientError, ValueError) as exc:
         raise ConnectionLost(f"the connection to {endpoint.host} broke at the login: {exc}") from exc
+
+
+def _methods(client: Any) -> frozenset[str]:
+    """Its capabilities; empty where it hung up after the refusal."""
+    try:
+        return frozenset(str(name, "ascii", "replace").upper() for name in client.capabilities())
+    except (OSError, IMAPClientError):
+        return frozenset()
 
 
 def _select(client: Any, folder: str, *, to_clean: bool) -> dict[bytes, Any]:
@@ -142,6 +144,11 @@ def _select(client: Any, folder: str, *, to_clean: bool) -> dict[bytes, Any]:
     except (IMAPClientAbortError, OSError) as exc:
         raise ConnectionLost(f"the connection to the mail server broke: {exc}") from exc
     except IMAPClientError as exc:
+        if "authenticated but not connected" in str(exc):
+            raise LoginRefused(
+                "Exchange Online took the login, and then did not open the mailbox: does the user name match the mailbox, and "
+                "has the application's service principal permission on it (Add-MailboxPermission)?"
+            ) from exc
         raise FolderMissing(f"the folder {folder!r} cannot be opened: {exc}") from exc
     return selected
 

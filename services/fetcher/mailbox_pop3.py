@@ -11,7 +11,6 @@ from services.fetcher.errors import (
     CannotClean,
     ConnectionLost,
     LoginOver,
-    LoginRefused,
     MailboxLocked,
     MailboxUnreachable,
     MailGone,
@@ -24,9 +23,11 @@ from services.fetcher.errors import (
 from services.fetcher.login import Login
 from services.fetcher.pop3_wire import Answer, NotPop3, Pop3Refused, Pop3Wire
 from services.fetcher.ports import Fetched, Listed
+from services.fetcher.xoauth2 import methods_of_pop3
 from shared.identity import READ_LIMIT_BYTES, cut
 
 _LISTING_LIMIT_BYTES: Final = 64 * 1024 * 1024
+_CAPABILITIES_LIMIT_BYTES: Final = 8 * 1024
 _UIDL: Final = re.compile(rb"[\x21-\x7e]{1,200}")
 """RFC 1939 §7 allows 70; some servers give more."""
 _TOP_LINES: Final = (READ_LIMIT_BYTES // 64, READ_LIMIT_BYTES // 8, READ_LIMIT_BYTES // 2)
@@ -81,9 +82,16 @@ def _log_in(wire: Pop3Wire, endpoint: Endpoint, login: Login) -> None:
             raise MailboxLocked(f"{endpoint.host} has the mailbox locked: {said}. The next pass tries again") from exc
         if said.upper().startswith("[SYS/TEMP]"):
             raise MailboxUnreachable(f"{endpoint.host} cannot open the mailbox now: {said}") from exc
-        raise LoginRefused(
-            f"{endpoint.host} refused the login of {login.user}: {said or 'no reason given'}. Check user name and password"
-        ) from exc
+        raise login.refusal(endpoint.host, said, _methods(wire)) from exc
+
+
+def _methods(wire: Pop3Wire) -> frozenset[str]:
+    """How one may log in; empty where the server does not say, or hung up after the refusal."""
+    try:
+        wire.command(b"CAPA")
+        return methods_of_pop3(wire.lines(_CAPABILITIES_LIMIT_BYTES).data)
+    except (Pop3Refused, ConnectionLost):
+        return frozenset()
 
 
 class Pop3Mailbox:

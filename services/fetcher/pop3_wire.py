@@ -4,10 +4,13 @@ poplib is not used: it fails on a line of more than 2,048 bytes and leaves the c
 answer that trickles, it cannot stop in the middle of a mail, and it keeps what it read before a STLS handshake.
 """
 
+import base64
+import binascii
 import contextlib
 import socket
 import ssl
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NoReturn
 
@@ -18,6 +21,7 @@ _STATUS_LIMIT_BYTES: Final = 8192
 _CHUNK_BYTES: Final = 64 * 1024
 _DRAIN_LIMIT_BYTES: Final = 2 * 1024 * 1024
 """So much of an answer is read and thrown away; beyond that a new login is cheaper."""
+_CHALLENGE_LIMIT: Final = 8
 
 
 class Pop3Refused(Exception):
@@ -53,19 +57,25 @@ class Pop3Wire:
 
     def command(self, line: bytes) -> bytes:
         """Send a line and return the text after +OK. Raises Pop3Refused, ConnectionLost, or LoginOver before anything is sent."""
-        if self._is_broken:
-            raise LoginOver("the login was given up: its last answer had no end in sight")
         if b"\r" in line or b"\n" in line:
             raise ValueError("a line break in a POP3 command")
-        if self._buffer:
-            self._fail("the server sent more than was asked for")
-        self._deadline = time.monotonic() + self._step_timeout_s
-        try:
-            self._socket.settimeout(IDLE_TIMEOUT_S)
-            self._socket.sendall(line + b"\r\n")
-        except OSError as exc:
-            self._fail(f"sending failed: {exc}")
+        self._send(line)
         return self._status()
+
+    def authenticate(self, mechanism: str, respond: Callable[[bytes], bytes]) -> bytes:
+        """AUTH, and an answer to every challenge, both decoded (RFC 5034 §4). Raises as `command` does.
+
+        The first response waits for the server's first challenge, an empty one: on the line of AUTH it may make no more than
+        255 octets, and a token is longer. Exchange Online takes it on a line of its own only.
+        """
+        self._send(b"AUTH " + mechanism.encode("ascii"))
+        challenges = 0
+        while (line := self._line()) == b"+" or line.startswith(b"+ "):
+            challenges += 1
+            if challenges > _CHALLENGE_LIMIT:
+                self._fail("challenges without an end")
+            self._send(base64.b64encode(respond(_decoded(line[1:].strip()))))
+        return self._read_status(line)
 
     def lines(self, limit_bytes: int) -> Answer:
         """The multi-line answer that follows a +OK, of which at most limit_bytes are kept (RFC 1939 §3)."""
@@ -106,13 +116,36 @@ class Pop3Wire:
         with contextlib.suppress(OSError):
             self._socket.close()
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether what is sent now travels over TLS."""
+        return isinstance(self._socket, ssl.SSLSocket)
+
+    def _send(self, line: bytes) -> None:
+        if self._is_broken:
+            raise LoginOver("the login was given up: its last answer had no end in sight")
+        if self._buffer:
+            self._fail("the server sent more than was asked for")
+        self._deadline = time.monotonic() + self._step_timeout_s
+        try:
+            self._socket.settimeout(IDLE_TIMEOUT_S)
+            self._socket.sendall(line + b"\r\n")
+        except OSError as exc:
+            self._fail(f"sending failed: {exc}")
+
     def _status(self) -> bytes:
+        return self._read_status(self._line())
+
+    def _line(self) -> bytes:
         while (end := self._buffer.find(b"\n")) < 0:
             if len(self._buffer) > _STATUS_LIMIT_BYTES:
                 self._fail("a status line without an end")
             self._receive(self._buffer)
         line = bytes(self._buffer[:end]).rstrip(b"\r")
         del self._buffer[: end + 1]
+        return line
+
+    def _read_status(self, line: bytes) -> bytes:
         if line[:3].upper() == b"+OK":
             return line[3:].strip()
         if line[:4].upper() != b"-ERR":
@@ -152,6 +185,14 @@ class Pop3Wire:
     def _fail(self, cause: str) -> NoReturn:
         self.close()
         raise ConnectionLost(f"the connection to the mail server broke: {cause}")
+
+
+def _decoded(challenge: bytes) -> bytes:
+    """As it is where it is no base64: it only explains a refusal."""
+    try:
+        return base64.b64decode(challenge, validate=True)
+    except binascii.Error:
+        return challenge
 
 
 def _without_stuffing(lines: bytearray) -> bytearray:
