@@ -81,3 +81,18 @@ contact_list: Final = Table(
     Index("ix_contact_list_account", "account"),
     comment="the lists that are mailed, as far as bounces need to know them",
 )
+
+login_token: Final = Table(
+    "login_token",
+    metadata,
+    Column("account", String(255), ForeignKey("bounce_account.name", ondelete="CASCADE"), primary_key=True),
+    Column("sealed_grant", Text, nullable=False, comment="how tokens are asked for, and as whom"),
+    Column("sealed_refresh_token", Text),
+    Column("sealed_access_token", Text, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False, comment="when that token was obtained"),
+    Column("holder", String(64), comment="who asks the token endpoint now; empty: nobody"),
+    Column("quiet_until", UtcDateTime, comment="before this nobody else asks the token endpoint"),
+    Column("refusal", Text, comment="what the token endpoint said when it gave no token"),
+    comment="OAuth2 logins: what was granted, and the tokens that are good now, all sealed",
+)

@@ -1,0 +1,129 @@
+"""Logins and tokens on PostgreSQL and SQLite, sealed, by the database's clock."""
+
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Engine, delete, or_, select, update
+
+from services.fetcher.grants import Grant, Obtained, grant_as_text, read_grant
+from services.fetcher.tokens import Claim, Known
+from shared.secrets import SecretBox
+from shared.tables.fetcher import login_token
+from shared.tables.transactions import insert, now_of, transaction
+
+
+class SqlTokens:
+    """Every method is one transaction, and raises DatabaseUnreachable when waiting may help."""
+
+    def __init__(self, engine: Engine, box: SecretBox, place: str = "") -> None:
+        """`place` says where the tokens may be sent and for whom: kept for one place, they cannot be opened for another."""
+        self._engine = engine
+        self._box = box
+        self._place = place
+
+    def read(self, account: str) -> Known | None:
+        """None: nobody logged in for this account."""
+        with transaction(self._engine, is_reading=True) as connection:
+            now = now_of(connection)
+            row = connection.execute(select(login_token).where(login_token.c.account == account)).one_or_none()
+        if row is None:
+            return None
+        is_quiet = row.quiet_until is not None and row.quiet_until > now
+        return Known(
+            now=now,
+            access_token=self._open(account, "access_token", row.sealed_access_token),
+            updated_at=row.updated_at,
+            expires_at=row.expires_at,
+            is_asked_for=is_quiet and row.holder is not None,
+            is_paused=is_quiet and row.holder is None,
+            refusal=row.refusal or "",
+        )
+
+    def claim(self, account: str, holder: str, seen: Known, lasting: timedelta) -> Claim | None:
+        """None when another has the claim, or pauses, or the tokens are no longer those that were seen."""
+        with transaction(self._engine) as connection:
+            now = now_of(connection)
+            taken = (
+                update(login_token)
+                .where(
+                    login_token.c.account == account,
+                    login_token.c.updated_at == seen.updated_at,
+                    or_(login_token.c.quiet_until.is_(None), login_token.c.quiet_until <= now),
+                )
+                .values(holder=holder, quiet_until=now + lasting)
+                .returning(login_token.c.sealed_grant, login_token.c.sealed_refresh_token)
+            )
+            row = connection.execute(taken).one_or_none()
+        if row is None:
+            return None
+        grant = read_grant(self._open(account, "grant", row.sealed_grant))
+        return Claim(account, holder, grant, self._open(account, "refresh_token", row.sealed_refresh_token))
+
+    def keep(self, claim: Claim, obtained: Obtained) -> None:
+        """The new refresh token replaces the old one with the access token, or neither does."""
+        with transaction(self._engine) as connection:
+            values = self._tokens(claim.account, obtained, now_of(connection))
+            connection.execute(_held(claim).values(values))
+
+    def pause(self, claim: Claim, lasting: timedelta, refusal: str) -> None:
+        """End the claim; for so long nobody asks."""
+        with transaction(self._engine) as connection:
+            until = now_of(connection) + lasting
+            connection.execute(_held(claim).values(holder=None, quiet_until=until, refusal=refusal or None))
+
+    def log_in(self, account: str, grant: Grant, obtained: Obtained) -> None:
+        """Begin anew with what was granted now; whatever was there before is gone, also a claim."""
+        with transaction(self._engine) as connection:
+            values = {"sealed_grant": self._seal(account, "grant", grant_as_text(grant)), "sealed_refresh_token": None}
+            values |= self._tokens(account, obtained, now_of(connection))
+            row = insert(connection, login_token).values({"account": account} | values)
+            connection.execute(row.on_conflict_do_update(index_elements=[login_token.c.account], set_=values))
+
+    def reseal(self, account: str) -> bool:
+        """Seal again, with the first key, what another key sealed; whether there was anything."""
+        columns = ("grant", "refresh_token", "access_token")
+        with transaction(self._engine) as connection:
+            of_account = login_token.c.account == account
+            row = connection.execute(select(login_token).where(of_account).with_for_update()).one_or_none()
+            if row is None:
+                return False
+            sealed = {name: getattr(row, f"sealed_{name}") for name in columns}
+            stale = {name: text for name, text in sealed.items() if text and self._box.is_stale(text)}
+            if stale:
+                anew = {
+                    f"sealed_{n}": self._seal(account, n, self._open(account, n, text)) for n, text in stale.items()
+                }
+                connection.execute(update(login_token).where(of_account).values(anew))
+        return bool(stale)
+
+    def forget(self, account: str) -> None:
+        """Nobody is logged in for this account any more."""
+        with transaction(self._engine) as connection:
+            connection.execute(delete(login_token).where(login_token.c.account == account))
+
+    def _tokens(self, account: str, obtained: Obtained, now: Any) -> dict[str, Any]:
+        values = {
+            "sealed_access_token": self._seal(account, "access_token", obtained.access_token),
+            "expires_at": now + obtained.lifetime,
+            "updated_at": now,
+            "holder": None,
+            "quiet_until": None,
+            "refusal": None,
+        }
+        if obtained.refresh_token:
+            values["sealed_refresh_token"] = self._seal(account, "refresh_token", obtained.refresh_token)
+        return values
+
+    def _purpose(self, account: str, column: str) -> str:
+        """As a person reads it in an error; whoever can write to the database changes none of its parts unnoticed."""
+        return f"the login of {account} ({column}{' at ' if self._place else ''}{self._place})"
+
+    def _seal(self, account: str, column: str, text: str) -> str:
+        return self._box.seal(text, self._purpose(account, column))
+
+    def _open(self, account: str, column: str, sealed: str | None) -> str:
+        return self._box.open(sealed, self._purpose(account, column)) if sealed else ""
+
+
+def _held(claim: Claim) -> Any:
+    return update(login_token).where(login_token.c.account == claim.account, login_token.c.holder == claim.holder)
