@@ -5,8 +5,10 @@ from typing import Any
 
 from sqlalchemy import Engine, delete, or_, select, update
 
+from services.fetcher.endpoint import Endpoint
 from services.fetcher.grants import Grant, Obtained, grant_as_text, read_grant
-from services.fetcher.tokens import Claim, Known
+from services.fetcher.login import TokenLogin
+from services.fetcher.tokens import Claim, Known, StoredTokens
 from shared.secrets import SecretBox
 from shared.tables.fetcher import login_token
 from shared.tables.transactions import insert, now_of, transaction
@@ -123,6 +125,16 @@ class SqlTokens:
 
     def _open(self, account: str, column: str, sealed: str | None) -> str:
         return self._box.open(sealed, self._purpose(account, column)) if sealed else ""
+
+
+def place_of(endpoint: Endpoint, user: str) -> str:
+    """Where tokens of this account may be sent, and for whom."""
+    return f"{endpoint.protocol}://{user}@{endpoint.host}:{endpoint.port}"
+
+
+def token_login(engine: Engine, box: SecretBox, account: str, endpoint: Endpoint, user: str) -> TokenLogin:
+    """The login of an account whose tokens are in the database."""
+    return TokenLogin(user, account, StoredTokens(SqlTokens(engine, box, place_of(endpoint, user))))
 
 
 def _held(claim: Claim) -> Any:

@@ -2,9 +2,8 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from itertools import count
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -22,16 +21,11 @@ from services.fetcher.grants import (
     read_service_key,
 )
 from shared.errors import ConfigurationError
-from tests.servers import certificates, finding, token_endpoint
+from tests.servers import finding
 from tests.servers.token_endpoint import TENANT, TokenEndpoint
 
 SECRET = "canary-client-secret"
 REFRESH = "canary-refresh-0"
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> certificates.Certificates:
-    return certificates.make(tmp_path_factory.mktemp("certificates"))
 
 
 @pytest.fixture(scope="module")
@@ -41,14 +35,6 @@ def private_key() -> str:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ).decode()
-
-
-@pytest.fixture
-def endpoint(files: certificates.Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenEndpoint]:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(files.ca_file))
-    numbers = count(1)
-    with token_endpoint.serving(files, lambda: f"canary-access-{next(numbers)}") as serving:
-        yield serving
 
 
 @dataclass(frozen=True)

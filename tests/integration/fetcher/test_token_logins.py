@@ -123,11 +123,6 @@ class TlsScript:
         self.script(session)
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> certificates.Certificates:
-    return certificates.make(tmp_path_factory.mktemp("certificates"))
-
-
 def account_at(port: int, way: Way, login: Login, ca_file: Path) -> Account:
     protocol, tls = way
     folder = "INBOX" if protocol == Protocol.IMAP else ""

@@ -4,11 +4,10 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from itertools import count
+from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, delete, insert, select, update
+from sqlalchemy import Engine, delete, select, update
 
 from services.fetcher.errors import GrantOver, TokenEndpointUnreachable
 from services.fetcher.grants import Obtained, RefreshToken
@@ -17,25 +16,12 @@ from services.fetcher.tokens_sql import SqlTokens
 from shared.secrets import CannotOpen, SecretBox, new_key, open_secret_box
 from shared.tables import connect, upgrade
 from shared.tables.fetcher import bounce_account, login_token
-from tests.servers import certificates, token_endpoint
+from tests.integration.fetcher.conftest import add_accounts
 from tests.servers.token_endpoint import TokenEndpoint
 from tests.servers.waiting import eventually
 
 SECRET = "canary-client-secret"
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> certificates.Certificates:
-    return certificates.make(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture
-def endpoint(files: certificates.Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenEndpoint]:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(files.ca_file))
-    numbers = count(1)
-    with token_endpoint.serving(files, lambda: f"canary-access-{next(numbers)}") as serving:
-        yield serving
 
 
 @dataclass
@@ -72,11 +58,6 @@ class Shared:
             return repr([tuple(row) for row in connection.execute(select(login_token))])
 
 
-@pytest.fixture
-def box() -> SecretBox:
-    return open_secret_box({"MAILROOM_SECRET_KEY": new_key()})
-
-
 @pytest.fixture(params=["sqlite", "postgresql"])
 def shared(request: pytest.FixtureRequest, endpoint: TokenEndpoint, box: SecretBox) -> Iterator[Shared]:
     if request.param == "sqlite":
@@ -88,14 +69,6 @@ def shared(request: pytest.FixtureRequest, endpoint: TokenEndpoint, box: SecretB
     add_accounts(engine, "news", "other")
     yield Shared(url, engine, box, endpoint)
     engine.dispose()
-
-
-def add_accounts(engine: Engine, *names: str) -> None:
-    now = datetime.now(UTC)
-    row = {"protocol": "imap", "host": "mail.example.net", "port": 993, "tls": "implicit", "login": "oauth2"}
-    rows = [row | {"name": name, "user_name": name, "created_at": now, "updated_at": now} for name in names]
-    with engine.begin() as connection:
-        connection.execute(insert(bounce_account), rows)
 
 
 def test_a_token_that_is_good_is_given_without_asking(shared: Shared) -> None:
