@@ -14,6 +14,7 @@ from services.commands.exchanging import export_csv, import_csv
 from services.commands.history import history
 from services.commands.judging import classify, explain
 from services.commands.lists import lists
+from services.commands.login import lists_login
 from services.commands.marking import release, suppress
 from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild
 from services.commands.policy import policy
@@ -110,3 +111,5 @@ for command in (
     reconcile,
 ):
     main.add_command(command)
+
+lists.add_command(lists_login)

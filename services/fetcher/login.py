@@ -1,5 +1,6 @@
 """How an account proves who it is: with a password, or with an OAuth2 access token."""
 
+import base64
 import ssl
 from collections.abc import Set
 from dataclasses import dataclass, field
@@ -122,11 +123,19 @@ class TokenLogin:
 
     def log_in_pop3(self, wire: Pop3Wire) -> None:
         self._require(is_encrypted=wire.is_encrypted)
-        wire.authenticate(MECHANISM, self._conversation())
+        conversation = self._conversation()
+        try:
+            wire.authenticate(MECHANISM, conversation)
+        except Pop3Refused as exc:
+            raise Pop3Refused(self._without_token(str(exc))) from None
 
     def log_in_imap(self, client: Any) -> None:
         self._require(is_encrypted=isinstance(client.socket(), ssl.SSLSocket))
-        client.sasl_login(MECHANISM, self._conversation())
+        conversation = self._conversation()
+        try:
+            client.sasl_login(MECHANISM, conversation)
+        except LoginError as exc:
+            raise LoginError(self._without_token(str(exc))) from None
 
     def refusal(self, host: str, said: str, methods: Set[str]) -> LoginRefused:
         """TokenRefused, with what the server says that it misses."""
@@ -153,6 +162,11 @@ class TokenLogin:
             raise NotEncrypted(
                 f"no token of {self.user} was sent: the connection is not encrypted. Set tls to implicit or starttls"
             )
+
+    def _without_token(self, said: str) -> str:
+        """What a server says is shown and stored; some repeat what they were sent."""
+        response = initial_response(self.user, self._sent)
+        return said.replace(base64.b64encode(response).decode("ascii"), "…").replace(self._sent, "…")
 
     def _conversation(self) -> Any:
         """Answers the empty challenge with the token, and one that says why it is refused with nothing."""

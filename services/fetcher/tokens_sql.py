@@ -1,17 +1,21 @@
 """Logins and tokens on PostgreSQL and SQLite, sealed, by the database's clock."""
 
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Engine, delete, or_, select, update
+from sqlalchemy import Engine, or_, select, update
 
 from services.fetcher.endpoint import Endpoint
+from services.fetcher.errors import GrantOver
 from services.fetcher.grants import Grant, Obtained, grant_as_text, read_grant
 from services.fetcher.login import TokenLogin
 from services.fetcher.tokens import Claim, Known, StoredTokens
-from shared.secrets import SecretBox
-from shared.tables.fetcher import login_token
+from shared.secrets import CannotOpen, SecretBox
+from shared.tables.fetcher import bounce_account, login_token
 from shared.tables.transactions import insert, now_of, transaction
+
+OAUTH2: Final = "oauth2"
+"""The `login` of a bounce account whose tokens stand here."""
 
 
 class SqlTokens:
@@ -74,12 +78,15 @@ class SqlTokens:
             connection.execute(_held(claim).values(holder=None, quiet_until=until, refusal=refusal or None))
 
     def log_in(self, account: str, grant: Grant, obtained: Obtained) -> None:
-        """Begin anew with what was granted now; whatever was there before is gone, also a claim."""
+        """Begin anew with what was granted now; the tokens and the password that were there before are gone, also a claim."""
         with transaction(self._engine) as connection:
             values = {"sealed_grant": self._seal(account, "grant", grant_as_text(grant)), "sealed_refresh_token": None}
             values |= self._tokens(account, obtained, now_of(connection))
             row = insert(connection, login_token).values({"account": account} | values)
             connection.execute(row.on_conflict_do_update(index_elements=[login_token.c.account], set_=values))
+            of_account = bounce_account.c.name == account
+            now_by_token = {"login": OAUTH2, "secret": None, "updated_at": values["updated_at"]}
+            connection.execute(update(bounce_account).where(of_account).values(now_by_token))
 
     def reseal(self, account: str) -> bool:
         """Seal again, with the first key, what another key sealed; whether there was anything."""
@@ -97,11 +104,6 @@ class SqlTokens:
                 }
                 connection.execute(update(login_token).where(of_account).values(anew))
         return bool(stale)
-
-    def forget(self, account: str) -> None:
-        """Nobody is logged in for this account any more."""
-        with transaction(self._engine) as connection:
-            connection.execute(delete(login_token).where(login_token.c.account == account))
 
     def _tokens(self, account: str, obtained: Obtained, now: Any) -> dict[str, Any]:
         values = {
@@ -124,7 +126,10 @@ class SqlTokens:
         return self._box.seal(text, self._purpose(account, column))
 
     def _open(self, account: str, column: str, sealed: str | None) -> str:
-        return self._box.open(sealed, self._purpose(account, column)) if sealed else ""
+        try:
+            return self._box.open(sealed, self._purpose(account, column)) if sealed else ""
+        except CannotOpen as exc:
+            raise GrantOver(f"{exc}, with `mailroom lists login {account}`") from exc
 
 
 def place_of(endpoint: Endpoint, user: str) -> str:

@@ -173,6 +173,35 @@ def test_the_challenge_says_what_the_token_misses(files: certificates.Certificat
     assert base64.b64encode(b"user=joe@example.net\x01auth=Bearer canary-token\x01\x01") in server.heard
 
 
+def echoing_pop3(session: Session) -> None:
+    session.say(b"+OK ready")
+    while session.hear():
+        session.say(b"+ ")
+        session.say(b"-ERR what is " + session.hear() + b" canary-token?")
+
+
+def echoing_imap(session: Session) -> None:
+    session.say(b"* OK ready")
+    while line := session.hear():
+        tag, word = line.split()[:2]
+        if word == b"AUTHENTICATE":
+            session.say(b"+ ")
+            session.say(tag + b" NO what is " + session.hear() + b" canary-token?")
+        else:
+            session.say(b"* CAPABILITY IMAP4rev1 AUTH=XOAUTH2", tag + b" OK done")
+
+
+@pytest.mark.parametrize(("way", "script"), [(POP3, echoing_pop3), (IMAP, echoing_imap)], ids=["pop3", "imap"])
+def test_a_server_that_repeats_the_token_shows_it_to_nobody(
+    files: certificates.Certificates, way: Way, script: Script
+) -> None:
+    with serving(TlsScript(script, files)) as server:
+        login = TokenLogin("joe", "news", Tokens(["canary-token"]))
+        with pytest.raises(TokenRefused, match="what is … …") as caught:
+            listed(account_at(server.port, way, login, files.ca_file))
+    assert "canary" not in f"{caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+
+
 PASSWORDLESS = [
     pytest.param(POP3, b"-ERR no", b"SASL XOAUTH2 OAUTHBEARER", id="pop3-offers-only-tokens"),
     pytest.param(POP3, b'-ERR Logon failure. [Error="AuthFailed:LogonDenied-BasicAuthBlocked"]', b"USER", id="pop3-ms"),
