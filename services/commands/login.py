@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any, Final
 
 import click
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from services.commands.terminal import configure_logs, open_for_writing, refusals
-from services.fetcher.endpoint import Endpoint, Protocol, Tls
+from services.fetcher.endpoint import Endpoint, Tls
 from services.fetcher.errors import MailboxError
 from services.fetcher.grants import (
     GOOGLE_SCOPE,
@@ -25,13 +25,13 @@ from services.fetcher.grants import (
     RefreshToken,
     read_service_key,
 )
+from services.fetcher.lists import BounceAccount
+from services.fetcher.lists_sql import SqlLists
 from services.fetcher.login import TokenLogin
 from services.fetcher.opening import open_mailbox
-from services.fetcher.tokens_sql import SqlTokens, place_of
+from services.fetcher.tokens_sql import SqlTokens
 from shared.errors import ConfigurationError
 from shared.secrets import open_secret_box
-from shared.tables.fetcher import bounce_account, contact_list
-from shared.tables.transactions import transaction
 
 WAYS: Final = ("microsoft-app", "microsoft-user", "google-service", "refresh-token")
 _USUAL: Final = (
@@ -118,38 +118,27 @@ _BY_WAY: Final[Mapping[str, Callable[[Answers, str], tuple[Grant, Obtained]]]] =
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Mailbox:
-    """As much of a bounce account as a login needs."""
-
-    account: str
-    endpoint: Endpoint
-    user: str
-    folder: str
-
-
-def _find(engine: Engine, name: str) -> _Mailbox:
+def _find(engine: Engine, name: str) -> BounceAccount:
     """The account of that list, or of that name."""
-    of_list = select(contact_list.c.account).where(contact_list.c.list_id == name)
-    with transaction(engine, is_reading=True) as connection:
-        account = connection.execute(of_list).scalar() or name
-        row = connection.execute(select(bounce_account).where(bounce_account.c.name == account)).one_or_none()
-    if row is None:
+    stored = SqlLists(engine)
+    account = next((one.account for one in stored.lists() if one.list_id == name), None) or name
+    found = stored.find_account(account)
+    if found is None:
         raise ConfigurationError(f"there is no list or bounce account {name!r}: make one with `mailroom lists add`")
-    endpoint = Endpoint(Protocol(row.protocol), row.host, row.port, Tls(row.tls))
-    if endpoint.tls == Tls.NONE:
+    if found.account.tls == Tls.NONE:
         raise ConfigurationError(
-            f"{row.host} is read without encryption, and a token is never sent that way: "
+            f"{found.account.host} is read without encryption, and a token is never sent that way: "
             f"`mailroom lists edit {name} --tls implicit`"
         )
-    return _Mailbox(row.name, endpoint, row.user_name, row.folder)
+    return found.account
 
 
-def _try(mailbox: _Mailbox, access_token: str) -> int:
+def _try(account: BounceAccount, access_token: str) -> int:
     """How many mails there are. Raises MailboxError."""
-    login = TokenLogin(mailbox.user, mailbox.account, OneToken(access_token))
-    with open_mailbox(mailbox.endpoint, login, mailbox.folder, to_clean=False) as opened:
-        count = sum(1 for _ in opened.listing())
+    endpoint = Endpoint(account.protocol, account.host, account.port, account.tls, ca_pem=account.ca_pem)
+    login = TokenLogin(account.user, account.name, OneToken(access_token))
+    with open_mailbox(endpoint, login, account.folder, to_clean=False) as opened:
+        count = opened.count()
         opened.logout()
         return count
 
@@ -183,18 +172,15 @@ def lists_login(name: str, way: str | None, database: str | None, **given: Any) 
         configure_logs("lists login")
         engine = open_for_writing(database, must_exist=True)
         box = open_secret_box(os.environ)
-        mailbox = _find(engine, name)
+        account = _find(engine, name)
         way = way or click.prompt(
-            "Who gives the tokens", type=click.Choice(WAYS), default=_usual_way(mailbox.endpoint.host), err=True
+            "Who gives the tokens", type=click.Choice(WAYS), default=_usual_way(account.host), err=True
         )
-        grant, obtained = _BY_WAY[way](Answers(given), mailbox.user)
+        grant, obtained = _BY_WAY[way](Answers(given), account.user)
         try:
-            count = _try(mailbox, obtained.access_token)
+            count = _try(account, obtained.access_token)
         except MailboxError as exc:
             raise ConfigurationError(f"a token was given, but nothing was kept: {exc}") from exc
-        place = place_of(mailbox.endpoint, mailbox.user)
-        SqlTokens(engine, box, place).log_in(mailbox.account, grant, obtained)
+        SqlTokens(engine, box, account.secret_purpose).log_in(account.name, grant, obtained)
         engine.dispose()
-    click.echo(
-        f"{mailbox.account}: {mailbox.user} is logged in at {mailbox.endpoint.host} with a token; {count:,} mails"
-    )
+    click.echo(f"{account.name}: {account.user} is logged in at {account.host} with a token; {count:,} mails")

@@ -53,7 +53,7 @@ class SqlAccounts:
         return Account(
             account.name,
             endpoint,
-            self._make_login(account.name, account.login, account.user, secret),
+            self._make_login(account.name, account.login, account.user, secret, account.secret_purpose),
             account.folder,
             read_emptying(account.empty),
             stored.lists[0] if len(stored.lists) == 1 else None,  # else nobody can tell whose a bounce is

@@ -15,6 +15,7 @@ from services.fetcher.accounts import Accounts, load_accounts
 from services.fetcher.accounts_sql import BothBooks, SqlAccounts
 from services.fetcher.handler import FetchHandler, Patience
 from services.fetcher.lists_sql import SqlLists
+from services.fetcher.login_factory import with_tokens
 from services.fetcher.ports import AccountBook
 from services.fetcher.reach import ANYWHERE, MAIL_PORTS, PublicServers, Reach
 from services.fetcher.store_sql import SqlCheckpoint
@@ -80,7 +81,8 @@ def read_books(settings: Settings, engine: Engine, variables: Mapping[str, str])
     """
     if is_key_set(variables):
         open_secret_box(variables)
-    database = SqlAccounts(SqlLists(engine), partial(open_secret_box, variables), settings.reach)
+    open_box = partial(open_secret_box, variables)
+    database = SqlAccounts(SqlLists(engine), open_box, settings.reach, with_tokens(engine, open_box))
     file = load_accounts(settings.accounts_file, variables) if settings.accounts_file else Accounts({})
     return BothBooks(file, database)
 

@@ -5,11 +5,9 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, or_, select, update
 
-from services.fetcher.endpoint import Endpoint
 from services.fetcher.errors import GrantOver
 from services.fetcher.grants import Grant, Obtained, grant_as_text, read_grant
-from services.fetcher.login import TokenLogin
-from services.fetcher.tokens import Claim, Known, StoredTokens
+from services.fetcher.tokens import Claim, Known
 from shared.secrets import CannotOpen, SecretBox
 from shared.tables.fetcher import bounce_account, login_token
 from shared.tables.transactions import insert, now_of, transaction
@@ -21,11 +19,11 @@ OAUTH2: Final = "oauth2"
 class SqlTokens:
     """Every method is one transaction, and raises DatabaseUnreachable when waiting may help."""
 
-    def __init__(self, engine: Engine, box: SecretBox, place: str = "") -> None:
-        """`place` says where the tokens may be sent and for whom: kept for one place, they cannot be opened for another."""
+    def __init__(self, engine: Engine, box: SecretBox, purpose: str) -> None:
+        """`purpose` says for whom and where to: what was kept for one account and server cannot be opened for another."""
         self._engine = engine
         self._box = box
-        self._place = place
+        self._purpose = purpose
 
     def read(self, account: str) -> Known | None:
         """None: nobody logged in for this account."""
@@ -118,28 +116,14 @@ class SqlTokens:
             values["sealed_refresh_token"] = self._seal(account, "refresh_token", obtained.refresh_token)
         return values
 
-    def _purpose(self, account: str, column: str) -> str:
-        """As a person reads it in an error; whoever can write to the database changes none of its parts unnoticed."""
-        return f"the login of {account} ({column}{' at ' if self._place else ''}{self._place})"
-
     def _seal(self, account: str, column: str, text: str) -> str:
-        return self._box.seal(text, self._purpose(account, column))
+        return self._box.seal(text, f"{self._purpose}: {column}")
 
     def _open(self, account: str, column: str, sealed: str | None) -> str:
         try:
-            return self._box.open(sealed, self._purpose(account, column)) if sealed else ""
+            return self._box.open(sealed, f"{self._purpose}: {column}") if sealed else ""
         except CannotOpen as exc:
             raise GrantOver(f"{exc}, with `mailroom lists login {account}`") from exc
-
-
-def place_of(endpoint: Endpoint, user: str) -> str:
-    """Where tokens of this account may be sent, and for whom."""
-    return f"{endpoint.protocol}://{user}@{endpoint.host}:{endpoint.port}"
-
-
-def token_login(engine: Engine, box: SecretBox, account: str, endpoint: Endpoint, user: str) -> TokenLogin:
-    """The login of an account whose tokens are in the database."""
-    return TokenLogin(user, account, StoredTokens(SqlTokens(engine, box, place_of(endpoint, user))))
 
 
 def _held(claim: Claim) -> Any:

@@ -13,10 +13,12 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from sqlalchemy import Engine, insert, select, update
 
 from services.cli import main
-from services.fetcher.endpoint import Endpoint, Protocol
-from services.fetcher.opening import open_mailbox
-from services.fetcher.tokens_sql import token_login
-from shared.secrets import new_key, open_secret_box
+from services.fetcher.accounts_sql import SqlAccounts
+from services.fetcher.endpoint import Protocol
+from services.fetcher.handler import open_account
+from services.fetcher.lists_sql import SqlLists
+from services.fetcher.login_factory import with_tokens
+from shared.secrets import SecretBox, new_key, open_secret_box
 from shared.tables import connect, upgrade
 from shared.tables.fetcher import bounce_account, contact_list, login_token
 from tests.servers import certificates, token_endpoint
@@ -29,10 +31,9 @@ KEY = {"MAILROOM_SECRET_KEY": new_key()}
 
 @pytest.fixture
 def endpoint(mailbox: Mailbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenEndpoint]:
-    """Gives tokens that the mailbox's server takes; both certificates are trusted as a machine's own."""
+    """Gives tokens that the mailbox's server takes; its certificate is trusted."""
     files = certificates.make(tmp_path)
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(files.ca_file))
-    monkeypatch.setenv("SSL_CERT_FILE", str(mailbox.ca_file))
     with token_endpoint.serving(files, lambda: mailbox.server.token(mailbox.user)) as serving:
         yield serving
 
@@ -52,6 +53,7 @@ def engine(request: pytest.FixtureRequest, mailbox: Mailbox, tmp_path: Path) -> 
         "tls": "implicit",
         "user_name": mailbox.user,
         "secret": "sealed",
+        "ca_pem": mailbox.ca_file.read_text(),
         "folder": "" if is_pop3 else "INBOX",
         "created_at": now,
         "updated_at": now,
@@ -85,12 +87,14 @@ def row(engine: Engine) -> Any:
         return connection.execute(select(bounce_account)).one()
 
 
-def opens(engine: Engine, mailbox: Mailbox) -> bool:
+def opens(engine: Engine) -> bool:
     """As the fetcher opens it from then on."""
-    account = row(engine)
-    place = Endpoint(Protocol(account.protocol), account.host, account.port, ca_file=mailbox.ca_file)
-    login = token_login(engine, open_secret_box(KEY), "news", place, account.user_name)
-    with open_mailbox(place, login, account.folder, to_clean=False) as opened:
+
+    def open_box() -> SecretBox:
+        return open_secret_box(KEY)
+
+    book = SqlAccounts(SqlLists(engine), open_box, make_login=with_tokens(engine, open_box))
+    with open_account(book.find("news"))(False) as opened:
         opened.logout()
     return True
 
@@ -134,11 +138,11 @@ def test_a_person_logs_in_and_the_fetcher_can(
         assert "ABCD-1234" in ran.stderr
     assert (row(engine).login, row(engine).secret) == ("oauth2", None)
     asked = len(endpoint.asked)
-    assert opens(engine, mailbox)
+    assert opens(engine)
     assert len(endpoint.asked) == asked, "with the token that the login got"
     with engine.begin() as connection:
         connection.execute(update(login_token).values(expires_at=login_token.c.updated_at))
-    assert opens(engine, mailbox)
+    assert opens(engine)
     assert len(endpoint.asked) == asked + 1, "with a new one, asked for by what was kept"
     seen = ran.stdout + ran.stderr + kept(engine)
     assert "canary" not in seen

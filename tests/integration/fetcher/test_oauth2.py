@@ -12,7 +12,8 @@ from services.fetcher.accounts import Account
 from services.fetcher.errors import GrantOver, TokenRefused
 from services.fetcher.grants import Obtained, RefreshToken
 from services.fetcher.handler import open_account
-from services.fetcher.tokens_sql import SqlTokens, place_of, token_login
+from services.fetcher.login_factory import with_tokens
+from services.fetcher.tokens_sql import OAUTH2, SqlTokens
 from shared.secrets import SecretBox
 from shared.tables.fetcher import run
 from tests.integration.fetcher.conftest import Fetch, Way, account_of, add_accounts
@@ -22,6 +23,7 @@ from tests.servers.token_endpoint import TokenEndpoint
 
 MAIL = b"Subject: bounce\r\n\r\nbody\r\n"
 SECRET = "canary-client-secret"
+PURPOSE = "the account 'news'"
 HOUR = timedelta(hours=1)
 
 LogIn = Callable[..., Account]
@@ -37,8 +39,8 @@ def logged_in(mailbox: Mailbox, way: Way, engine: Engine, box: SecretBox, endpoi
         account = account_of(mailbox, way)
         grant = RefreshToken("app-1", SECRET, endpoint.token_uri)
         obtained = Obtained(access_token, lifetime, endpoint.refresh_token)
-        SqlTokens(engine, box, place_of(account.endpoint, mailbox.user)).log_in("news", grant, obtained)
-        return replace(account, login=token_login(engine, box, "news", account.endpoint, mailbox.user))
+        SqlTokens(engine, box, PURPOSE).log_in("news", grant, obtained)
+        return replace(account, login=with_tokens(engine, lambda: box)("news", OAUTH2, mailbox.user, "", PURPOSE))
 
     return make
 

@@ -36,7 +36,7 @@ class Shared:
     def log_in(self, *, left: timedelta = HOUR, of: timedelta = HOUR, access_token: str = "canary-access-0") -> None:
         """A login with an access token that ends in `left`, and lived `of` in all."""
         grant = RefreshToken("app-1", SECRET, self.endpoint.token_uri)
-        SqlTokens(self.engine, self.box).log_in(
+        SqlTokens(self.engine, self.box, "news").log_in(
             "news", grant, Obtained(access_token, of, refresh_token=self.endpoint.refresh_token)
         )
         self.age(of - left)
@@ -49,9 +49,9 @@ class Shared:
             times = {"updated_at": row.updated_at - by, "expires_at": row.expires_at - by, "quiet_until": quiet_until}
             connection.execute(update(login_token).values(times))
 
-    def tokens(self, **options: float) -> StoredTokens:
+    def tokens(self, purpose: str = "news", **options: float) -> StoredTokens:
         """As another process has them."""
-        return StoredTokens(SqlTokens(self.engine, self.box), **options)
+        return StoredTokens(SqlTokens(self.engine, self.box, purpose), **options)
 
     def dump(self) -> str:
         with self.engine.connect() as connection:
@@ -124,7 +124,7 @@ def test_ten_at_once_ask_once(shared: Shared) -> None:
     """Each caller with a connection pool of its own, as ten processes have."""
     shared.log_in(left=timedelta(0))
     engines = [connect(shared.url) for _ in range(10)]
-    each = iter([StoredTokens(SqlTokens(engine, shared.box)) for engine in engines])
+    each = iter([StoredTokens(SqlTokens(engine, shared.box, "news")) for engine in engines])
     lock = threading.Lock()
 
     def call() -> str:
@@ -164,7 +164,7 @@ def test_who_waits_too_long_for_another_says_so(shared: Shared) -> None:
 
 def test_a_process_that_died_while_it_asked_is_replaced(shared: Shared) -> None:
     shared.log_in(left=timedelta(0))
-    store = SqlTokens(shared.engine, shared.box)
+    store = SqlTokens(shared.engine, shared.box, "news")
     known = store.read("news")
     assert known is not None
     dead = store.claim("news", "died", known, timedelta(minutes=2))
@@ -250,24 +250,24 @@ def test_a_sealed_token_opens_for_its_account_only(shared: Shared) -> None:
     with shared.engine.begin() as connection:
         connection.execute(update(login_token).values(account="other"))
     with pytest.raises(GrantOver, match="sealed for something else"):
-        shared.tokens().token("other")
+        shared.tokens("other").token("other")
 
 
 def test_a_sealed_token_is_sent_to_no_other_place(shared: Shared) -> None:
     """Whoever can change the account's host in the database gets no token sent to it."""
-    there = SqlTokens(shared.engine, shared.box, "imap://joe@mail.example.net:993")
+    there = SqlTokens(shared.engine, shared.box, "the account 'news' (joe at mail.example.net)")
     grant = RefreshToken("app-1", SECRET, shared.endpoint.token_uri)
     there.log_in("news", grant, Obtained("canary-access-0", HOUR))
     assert StoredTokens(there).token("news") == "canary-access-0"
     with pytest.raises(GrantOver, match="sealed for something else"):
-        StoredTokens(SqlTokens(shared.engine, shared.box, "imap://joe@evil.example.net:993")).token("news")
+        StoredTokens(SqlTokens(shared.engine, shared.box, "the account 'news' (joe at evil.example.net)")).token("news")
 
 
 def test_a_new_key_seals_all_again(shared: Shared) -> None:
     old, new = new_key(), new_key()
     shared.box = open_secret_box({"MAILROOM_SECRET_KEY": old})
     shared.log_in()
-    both = SqlTokens(shared.engine, open_secret_box({"MAILROOM_SECRET_KEY": f"{new} {old}"}))
+    both = SqlTokens(shared.engine, open_secret_box({"MAILROOM_SECRET_KEY": f"{new} {old}"}), "news")
     assert both.reseal("news")
     assert not both.reseal("news")
     shared.box = open_secret_box({"MAILROOM_SECRET_KEY": new})
