@@ -66,7 +66,7 @@ class SqlTokens:
     def keep(self, claim: Claim, obtained: Obtained) -> None:
         """The new refresh token replaces the old one with the access token, or neither does."""
         with transaction(self._engine) as connection:
-            values = self._tokens(claim.account, obtained, now_of(connection))
+            values = self._tokens(obtained, now_of(connection))
             connection.execute(_held(claim).values(values))
 
     def pause(self, claim: Claim, lasting: timedelta, refusal: str) -> None:
@@ -78,34 +78,18 @@ class SqlTokens:
     def log_in(self, account: str, grant: Grant, obtained: Obtained) -> None:
         """Begin anew with what was granted now; the tokens and the password that were there before are gone, also a claim."""
         with transaction(self._engine) as connection:
-            values = {"sealed_grant": self._seal(account, "grant", grant_as_text(grant)), "sealed_refresh_token": None}
-            values |= self._tokens(account, obtained, now_of(connection))
+            sealed = self._seal("grant", grant_as_text(grant))
+            values = {"purpose": self._purpose, "sealed_grant": sealed, "sealed_refresh_token": None}
+            values |= self._tokens(obtained, now_of(connection))
             row = insert(connection, login_token).values({"account": account} | values)
             connection.execute(row.on_conflict_do_update(index_elements=[login_token.c.account], set_=values))
             of_account = bounce_account.c.name == account
             now_by_token = {"login": OAUTH2, "secret": None, "updated_at": values["updated_at"]}
             connection.execute(update(bounce_account).where(of_account).values(now_by_token))
 
-    def reseal(self, account: str) -> bool:
-        """Seal again, with the first key, what another key sealed; whether there was anything."""
-        columns = ("grant", "refresh_token", "access_token")
-        with transaction(self._engine) as connection:
-            of_account = login_token.c.account == account
-            row = connection.execute(select(login_token).where(of_account).with_for_update()).one_or_none()
-            if row is None:
-                return False
-            sealed = {name: getattr(row, f"sealed_{name}") for name in columns}
-            stale = {name: text for name, text in sealed.items() if text and self._box.is_stale(text)}
-            if stale:
-                anew = {
-                    f"sealed_{n}": self._seal(account, n, self._open(account, n, text)) for n, text in stale.items()
-                }
-                connection.execute(update(login_token).where(of_account).values(anew))
-        return bool(stale)
-
-    def _tokens(self, account: str, obtained: Obtained, now: Any) -> dict[str, Any]:
+    def _tokens(self, obtained: Obtained, now: Any) -> dict[str, Any]:
         values = {
-            "sealed_access_token": self._seal(account, "access_token", obtained.access_token),
+            "sealed_access_token": self._seal("access_token", obtained.access_token),
             "expires_at": now + obtained.lifetime,
             "updated_at": now,
             "holder": None,
@@ -113,17 +97,22 @@ class SqlTokens:
             "refusal": None,
         }
         if obtained.refresh_token:
-            values["sealed_refresh_token"] = self._seal(account, "refresh_token", obtained.refresh_token)
+            values["sealed_refresh_token"] = self._seal("refresh_token", obtained.refresh_token)
         return values
 
-    def _seal(self, account: str, column: str, text: str) -> str:
-        return self._box.seal(text, f"{self._purpose}: {column}")
+    def _seal(self, column: str, text: str) -> str:
+        return self._box.seal(text, purpose_of(self._purpose, column))
 
     def _open(self, account: str, column: str, sealed: str | None) -> str:
         try:
-            return self._box.open(sealed, f"{self._purpose}: {column}") if sealed else ""
+            return self._box.open(sealed, purpose_of(self._purpose, column)) if sealed else ""
         except CannotOpen as exc:
             raise GrantOver(f"{exc}, with `mailroom lists login {account}`") from exc
+
+
+def purpose_of(purpose: str, column: str) -> str:
+    """What a column is sealed for: none of the three opens as another."""
+    return f"{purpose}: {column}"
 
 
 def _held(claim: Claim) -> Any:

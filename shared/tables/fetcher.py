@@ -86,6 +86,9 @@ login_token: Final = Table(
     "login_token",
     metadata,
     Column("account", String(255), ForeignKey("bounce_account.name", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "purpose", Text, nullable=False, comment="what the three are sealed for: the account, its user and its server"
+    ),
     Column("sealed_grant", Text, nullable=False, comment="how tokens are asked for, and as whom"),
     Column("sealed_refresh_token", Text),
     Column("sealed_access_token", Text, nullable=False),

@@ -263,19 +263,6 @@ def test_a_sealed_token_is_sent_to_no_other_place(shared: Shared) -> None:
         StoredTokens(SqlTokens(shared.engine, shared.box, "the account 'news' (joe at evil.example.net)")).token("news")
 
 
-def test_a_new_key_seals_all_again(shared: Shared) -> None:
-    old, new = new_key(), new_key()
-    shared.box = open_secret_box({"MAILROOM_SECRET_KEY": old})
-    shared.log_in()
-    both = SqlTokens(shared.engine, open_secret_box({"MAILROOM_SECRET_KEY": f"{new} {old}"}), "news")
-    assert both.reseal("news")
-    assert not both.reseal("news")
-    shared.box = open_secret_box({"MAILROOM_SECRET_KEY": new})
-    assert shared.tokens().token("news") == "canary-access-0"
-    shared.age(HOUR)
-    assert shared.tokens().token("news") == "canary-access-1"
-
-
 def test_a_key_that_is_gone_is_an_error_of_this_account_alone(shared: Shared) -> None:
     shared.log_in()
     shared.box = open_secret_box({"MAILROOM_SECRET_KEY": new_key()})

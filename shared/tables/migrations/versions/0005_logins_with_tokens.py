@@ -14,6 +14,12 @@ def upgrade() -> None:
     op.create_table(
         "login_token",
         sa.Column("account", sa.String(255), nullable=False),
+        sa.Column(
+            "purpose",
+            sa.Text(),
+            nullable=False,
+            comment="what the three are sealed for: the account, its user and its server",
+        ),
         sa.Column("sealed_grant", sa.Text(), nullable=False, comment="how tokens are asked for, and as whom"),
         sa.Column("sealed_refresh_token", sa.Text(), nullable=True),
         sa.Column("sealed_access_token", sa.Text(), nullable=False),
