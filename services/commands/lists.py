@@ -24,7 +24,9 @@ from services.commands.terminal import (
 )
 from services.fetcher.lists import BounceAccount, ContactList, check_list
 from services.fetcher.lists_sql import SqlLists, Stored
+from services.fetcher.login_factory import with_tokens
 from services.fetcher.settling import Settled, Settling, TrialFailed, listed
+from services.fetcher.tokens_sql import OAUTH2
 from services.fetcher.trial import Trial
 from shared.errors import ConfigurationError
 from shared.secrets import open_secret_box
@@ -237,7 +239,8 @@ def _writing(database: str | None) -> Iterator[SqlLists]:
 
 
 def _settling(store: SqlLists) -> Settling:
-    return Settling(store, partial(open_secret_box, os.environ), _ask)
+    open_box = partial(open_secret_box, os.environ)
+    return Settling(store, open_box, _ask, make_login=with_tokens(store.engine, open_box))
 
 
 def _ask(account: BounceAccount) -> str:
@@ -252,7 +255,10 @@ def _new_parts(settled: Stored | Settled) -> tuple[BounceAccount | None, str | N
 def _say_saved(list_id: str, settled: Settled, done: str) -> None:
     if settled.trial is not None:
         _say(settled.trial)
-    click.echo(f"{list_id}: {done}" + ("" if settled.trial else ", untested"))
+    if settled.trial is None and settled.account.login == OAUTH2:
+        click.echo(f"{list_id}: {done}; now log in: mailroom lists login {list_id}")
+    else:
+        click.echo(f"{list_id}: {done}" + ("" if settled.trial else ", untested"))
 
 
 def _say(trial: Trial) -> None:

@@ -51,6 +51,12 @@ def settings(command: Callable[..., Any]) -> Callable[..., Any]:
                 metavar="MINUTES",
                 help="How often it is fetched; 0: only when asked. 15 by default.",
             ),
+            click.option(
+                "--oauth2",
+                "is_by_token",
+                is_flag=True,
+                help="No password: save, untested, and log in with `mailroom lists login`.",
+            ),
             click.option("--untested", is_flag=True, help="Save without [Test Bounce Settings]; needs --tls by hand."),
         )
     ):
@@ -73,6 +79,7 @@ def read_settings(fields: Mapping[str, Any], *, no_ca: bool = False) -> Wanted:
         folder=fields["folder"],
         empty=fields["empty"],
         interval_s=None if fields["every"] is None else 60 * int(fields["every"]),
+        is_by_token=fields["is_by_token"],
     )
 
 

@@ -121,10 +121,12 @@ _BY_WAY: Final[Mapping[str, Callable[[Answers, str], tuple[Grant, Obtained]]]] =
 def _find(engine: Engine, name: str) -> BounceAccount:
     """The account of that list, or of that name."""
     stored = SqlLists(engine)
-    account = next((one.account for one in stored.lists() if one.list_id == name), None) or name
+    account = stored.account_of(name)
     found = stored.find_account(account)
     if found is None:
-        raise ConfigurationError(f"there is no list or bounce account {name!r}: make one with `mailroom lists add`")
+        raise ConfigurationError(
+            f"there is no list or bounce account {name!r}: `mailroom lists add … --oauth2` makes one"
+        )
     if found.account.tls == Tls.NONE:
         raise ConfigurationError(
             f"{found.account.host} is read without encryption, and a token is never sent that way: "

@@ -11,8 +11,9 @@ from sqlalchemy.exc import IntegrityError
 
 from services.fetcher.endpoint import Protocol, Tls
 from services.fetcher.lists import BounceAccount, ContactList
+from services.fetcher.tokens_sql import OAUTH2
 from shared.errors import ConfigurationError
-from shared.tables.fetcher import bounce_account, contact_list, found, run
+from shared.tables.fetcher import bounce_account, contact_list, found, login_token, run
 from shared.tables.transactions import transaction
 
 
@@ -34,6 +35,11 @@ class SqlLists:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    @property
+    def engine(self) -> Engine:
+        """The database, for what stands beside this in it."""
+        return self._engine
 
     def lists(self) -> list[ContactList]:
         """All, by name."""
@@ -112,6 +118,8 @@ class SqlLists:
                 )
                 if not changed.rowcount:
                     raise ConfigurationError(f"the account {name!r} was removed meanwhile")
+                if account.login != OAUTH2:
+                    connection.execute(delete(login_token).where(login_token.c.account == name))
                 return
             _insert(connection, account, secret)
             connection.execute(update(contact_list).where(contact_list.c.account == name).values(account=account.name))

@@ -7,8 +7,9 @@ from typing import Any, Final
 from sqlalchemy import Column, Engine, Row, Table, select, update
 
 from services.fetcher.lists_sql import read_account
+from services.fetcher.tokens_sql import SEALED_COLUMNS, purpose_of
 from shared.secrets import CannotOpen, SecretBox
-from shared.tables.fetcher import bounce_account
+from shared.tables.fetcher import bounce_account, login_token
 from shared.tables.transactions import transaction
 
 BATCH: Final = 200
@@ -32,7 +33,16 @@ SEALED: Final[Sequence[Sealed]] = [
         bounce_account.c.name,
         bounce_account.c.secret,
         lambda row: read_account(row).secret_purpose,
-    )
+    ),
+    *(
+        Sealed(
+            login_token,
+            login_token.c.account,
+            login_token.c[f"sealed_{name}"],
+            lambda row, name=name: purpose_of(row.purpose, name),  # type: ignore[misc]
+        )
+        for name in SEALED_COLUMNS
+    ),
 ]
 """All such columns of the database."""
 

@@ -10,6 +10,7 @@ from services.fetcher.lists import BounceAccount, Way, account_name, check_accou
 from services.fetcher.lists_sql import SqlLists, Stored
 from services.fetcher.login_factory import PASSWORD, LoginFactory, make_login
 from services.fetcher.reach import ANYWHERE, Reach
+from services.fetcher.tokens_sql import OAUTH2
 from services.fetcher.trial import Trial, try_settings
 from shared.errors import ConfigurationError
 from shared.secrets import SecretBox
@@ -32,6 +33,8 @@ class Wanted:
     interval_s: int | None = None
     is_active: bool | None = None
     has_new_password: bool = False
+    is_by_token: bool = False
+    """OAuth2: saved without a password, and tried when somebody logs in."""
 
     def says_anything(self) -> bool:
         """Whether there is anything to change."""
@@ -135,6 +138,9 @@ class Settling:
             draft = replace(draft, name=account_name(list_id, self._lists.is_taken))
         draft = replace(draft, port=plan[0].port, tls=plan[0].tls)
         check_account(draft)
+        was_by_token = stored is not None and stored.account.login == OAUTH2 and not wanted.has_new_password
+        if wanted.is_by_token or (was_by_token and is_new):
+            return _without_tokens_yet(draft)
         box = self._open_box() if is_new or wanted.has_new_password or is_tried else None
         sealed = stored.secret if stored is not None else None
         password = ""
@@ -162,8 +168,14 @@ class Settling:
         endpoint = Endpoint(
             account.protocol, account.host, account.port, account.tls, ca_pem=account.ca_pem, reach=self._reach
         )
-        login = self._make_login(account.name, account.login, account.user, password)
+        login = self._make_login(account.name, account.login, account.user, password, account.secret_purpose)
         return try_settings(endpoint, plan, login, account.folder, read_emptying(account.empty))
+
+
+def _without_tokens_yet(draft: BounceAccount) -> Settled:
+    if draft.tls == Tls.NONE:
+        raise ConfigurationError("a token is only sent over TLS: choose --tls implicit or --tls starttls")
+    return Settled(replace(draft, login=OAUTH2), None, None)
 
 
 def listed(names: Sequence[str]) -> str:

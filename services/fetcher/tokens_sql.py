@@ -15,6 +15,9 @@ from shared.tables.transactions import insert, now_of, transaction
 OAUTH2: Final = "oauth2"
 """The `login` of a bounce account whose tokens stand here."""
 
+SEALED_COLUMNS: Final = ("grant", "refresh_token", "access_token")
+"""Each with `sealed_` before it."""
+
 
 class SqlTokens:
     """Every method is one transaction, and raises DatabaseUnreachable when waiting may help."""

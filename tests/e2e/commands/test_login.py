@@ -161,6 +161,55 @@ def test_a_script_logs_in(log_in: LogIn, engine: Engine, endpoint: TokenEndpoint
     assert endpoint.asked[0]["client_secret"] == SECRET
 
 
+def test_a_list_without_a_password_from_the_beginning_to_the_end(
+    endpoint: TokenEndpoint, mailbox: Mailbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Added with --oauth2, logged in, tested, its key rotated, given a password, removed."""
+    monkeypatch.chdir(tmp_path)
+    engine = connect(f"sqlite:///{tmp_path}/mailroom.db")
+    upgrade(engine)
+    old, new = new_key(), new_key()
+
+    def mailroom(*arguments: str, key: str = old, **variables: str) -> Result:
+        variables = {"MAILROOM_SECRET_KEY": key, **variables}
+        return CliRunner().invoke(main, arguments, prog_name="mailroom", env=variables)
+
+    def done(*arguments: str, key: str = old, **variables: str) -> str:
+        ran = mailroom(*arguments, key=key, **variables)
+        assert ran.exit_code == 0, ran.output
+        assert "canary" not in ran.output + kept(engine)
+        return ran.output
+
+    server = f"{mailbox.host}:{mailbox.server.imaps_port}"
+    options = ("--server", server, "--user", mailbox.user, "--type", "imap", "--ca", str(mailbox.ca_file))
+    added = done("lists", "add", "weekly", "--bounce-email", "bounces@example.com", *options, "--oauth2")
+    assert "mailroom lists login weekly" in added
+    untested = mailroom("lists", "test", "weekly")
+    assert untested.exit_code == 1
+    assert "mailroom lists login weekly" in untested.output
+    (tmp_path / "secret").write_text(SECRET)
+    app = ("--tenant", TENANT, "--client-id", "app-1", "--client-secret-file", "secret", "--authority", endpoint.url)
+    done("lists", "login", "weekly", "--way", "microsoft-app", *app)
+    done("lists", "test", "weekly")
+    assert "3 sealed anew" not in done("secrets", "rotate")
+    assert "2 sealed anew" in done("secrets", "rotate", key=f"{new},{old}")
+    done("lists", "test", "weekly", key=new)
+    with engine.begin() as connection:
+        connection.execute(update(login_token).values(expires_at=login_token.c.updated_at))
+    done("lists", "test", "weekly", key=new)
+    assert len(endpoint.asked) == 2
+    done("lists", "edit", "weekly", "--empty", "all", key=new)
+    assert row(engine).login == "oauth2"
+    done("lists", "edit", "weekly", "--password", key=new, MAILROOM_PASSWORD=mailbox.password)
+    assert row(engine).login == "password"
+    with engine.connect() as connection:
+        assert connection.execute(select(login_token)).all() == []
+    done("lists", "login", "weekly", "--way", "microsoft-app", *app, key=new)
+    done("lists", "remove", "weekly", "--yes", key=new)
+    assert kept(engine) == "[]"
+    engine.dispose()
+
+
 @pytest.mark.parametrize("engine", [Protocol.IMAP], indirect=True)
 class TestNothingChanges:
     """When anything is wrong, the account logs in as it did before."""
