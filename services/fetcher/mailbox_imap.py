@@ -123,13 +123,15 @@ def _log_in(client: Any, endpoint: Endpoint, login: Login) -> None:
         code = _RESPONSE_CODE.search(str(exc))
         if code:
             raise MailboxLocked(f"{endpoint.host} cannot open the mailbox now: {exc}") from exc
-        raise login.refusal(endpoint.host, str(exc), _methods(client)) from exc
+        raise login.refusal(endpoint.host, str(exc), _methods(client, endpoint)) from exc
     except (OSError, IMAPClientError, ValueError) as exc:
         raise ConnectionLost(f"the connection to {endpoint.host} broke at the login: {exc}") from exc
 
 
-def _methods(client: Any) -> frozenset[str]:
-    """Its capabilities; empty where it hung up after the refusal."""
+def _methods(client: Any, endpoint: Endpoint) -> frozenset[str]:
+    """Its capabilities; empty where it hung up after the refusal, and without TLS, where servers offer less than they take."""
+    if endpoint.tls == Tls.NONE:
+        return frozenset()
     try:
         return frozenset(str(name, "ascii", "replace").upper() for name in client.capabilities())
     except (OSError, IMAPClientError):

@@ -86,7 +86,9 @@ def _log_in(wire: Pop3Wire, endpoint: Endpoint, login: Login) -> None:
 
 
 def _methods(wire: Pop3Wire) -> frozenset[str]:
-    """How one may log in; empty where the server does not say, or hung up after the refusal."""
+    """How one may log in; empty where the server does not say, or hung up, and without TLS, where servers offer less."""
+    if not wire.is_encrypted:
+        return frozenset()
     try:
         wire.command(b"CAPA")
         return methods_of_pop3(wire.lines(_CAPABILITIES_LIMIT_BYTES).data)

@@ -81,7 +81,7 @@ class StoredTokens:
     """The token source of every process that has the database."""
 
     def __init__(
-        self, store: TokenStore, wait: Callable[[float], object] = time.sleep, patience_s: float = 60.0
+        self, store: TokenStore, wait: Callable[[float], object] = time.sleep, patience_s: float = 30.0
     ) -> None:
         """`wait(seconds)` is called while another process asks for the token that is needed here, up to `patience_s` in all."""
         self._store = store

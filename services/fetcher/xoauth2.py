@@ -19,7 +19,9 @@ _NO_PASSWORDS: Final = re.compile(
     r"|webalert|web login required|log ?in via your web browser",  # Gmail: "less secure apps"
     re.IGNORECASE,
 )
-_ONLY_TOKENS_AT: Final = re.compile(r"(?:^|\.)(?:office365|outlook)\.com$|(?:^|\.)partner\.outlook\.cn$", re.IGNORECASE)
+_ONLY_TOKENS_AT: Final = re.compile(
+    r"(?:^|\.)(?:office365\.(?:com|us)|outlook\.com)$|(?:^|\.)partner\.outlook\.cn$", re.IGNORECASE
+)
 """Exchange Online still lists PLAIN, and often says no more than "LOGIN failed"; it took its last password in January 2023."""
 
 

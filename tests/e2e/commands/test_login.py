@@ -205,6 +205,14 @@ def test_a_list_without_a_password_from_the_beginning_to_the_end(
     with engine.connect() as connection:
         assert connection.execute(select(login_token)).all() == []
     done("lists", "login", "weekly", "--way", "microsoft-app", *app, key=new)
+    moved = done("lists", "edit", "weekly", "--server", "imap.example.net", "--tls", "implicit", key=new)
+    assert "mailroom lists login weekly" in moved, "what was for one server is not sent to another"
+    assert (row(engine).login, row(engine).host) == ("oauth2", "imap.example.net")
+    with engine.connect() as connection:
+        assert connection.execute(select(login_token)).all() == []
+    plain = mailroom("lists", "edit", "weekly", "--server", "mail.example.net", "--tls", "none", key=new)
+    assert plain.exit_code == 2
+    assert "only sent over TLS" in plain.output
     done("lists", "remove", "weekly", "--yes", key=new)
     assert kept(engine) == "[]"
     engine.dispose()

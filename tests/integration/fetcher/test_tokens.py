@@ -138,6 +138,16 @@ def test_ten_at_once_ask_once(shared: Shared) -> None:
         engine.dispose()
 
 
+def test_who_read_before_another_renewed_does_not_ask_again(shared: Shared) -> None:
+    shared.log_in(left=timedelta(0))
+    store = SqlTokens(shared.engine, shared.box, "news")
+    seen = store.read("news")
+    assert seen is not None
+    assert shared.tokens().token("news") == "canary-access-1"
+    assert store.claim("news", "late", seen, timedelta(minutes=2)) is None
+    assert shared.tokens().token("news") == "canary-access-1"
+
+
 def test_while_one_asks_the_others_use_the_token_that_is_there(shared: Shared) -> None:
     shared.log_in(left=timedelta(minutes=2))
     shared.endpoint.until = threading.Event()
