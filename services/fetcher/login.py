@@ -12,7 +12,14 @@ from imapclient.exceptions import LoginError
 from services.fetcher.emptying import require_sendable
 from services.fetcher.errors import LoginRefused, NotEncrypted, PasswordLoginGone, TokenRefused
 from services.fetcher.pop3_wire import Pop3Refused, Pop3Wire
-from services.fetcher.xoauth2 import MECHANISM, Challenge, initial_response, read_challenge, takes_no_password
+from services.fetcher.xoauth2 import (
+    MECHANISM,
+    Challenge,
+    initial_response,
+    read_challenge,
+    takes_no_password,
+    without_secret,
+)
 from shared.errors import ConfigurationError
 
 _LOGIN_DISABLED: Final = "LOGINDISABLED"
@@ -165,8 +172,8 @@ class TokenLogin:
 
     def _without_token(self, said: str) -> str:
         """What a server says is shown and stored; some repeat what they were sent."""
-        response = initial_response(self.user, self._sent)
-        return said.replace(base64.b64encode(response).decode("ascii"), "…").replace(self._sent, "…")
+        response = base64.b64encode(initial_response(self.user, self._sent)).decode("ascii")
+        return without_secret(without_secret(said, response), self._sent)
 
     def _conversation(self) -> Any:
         """Answers the empty challenge with the token, and one that says why it is refused with nothing."""
@@ -178,7 +185,8 @@ class TokenLogin:
             nonlocal response
             answer, response = response, b""
             if challenge and not answer:
-                self._challenge = read_challenge(challenge)
+                said = read_challenge(challenge)
+                self._challenge = Challenge(self._without_token(said.status), self._without_token(said.scope))
             return answer
 
         return respond
