@@ -14,6 +14,8 @@ from services.commands.dead import dead
 from services.commands.exchanging import export_csv, import_csv
 from services.commands.history import history
 from services.commands.judging import classify, explain
+from services.commands.lists import lists
+from services.commands.login import lists_login
 from services.commands.marking import release, suppress
 from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild
 from services.commands.policy import policy
@@ -22,6 +24,7 @@ from services.commands.publishing import fetch, publish
 from services.commands.reconciling import reconcile
 from services.commands.rules import rules
 from services.commands.runs import runs
+from services.commands.secret_keys import secret_key, secrets
 from services.commands.terminal import complain, refusals
 
 INTERRUPTED: Final = 130
@@ -100,6 +103,9 @@ for command in (
     runs,
     archive,
     dead,
+    lists,
+    secret_key,
+    secrets,
     rules,
     fetcher,
     classifier,
@@ -109,3 +115,5 @@ for command in (
     reconcile,
 ):
     main.add_command(command)
+
+lists.add_command(lists_login)

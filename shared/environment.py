@@ -55,6 +55,10 @@ class Environment:
             self._problems.append(f"{name} is {text}; it is at least {least}")
         return value
 
+    def complain(self, problem: str) -> None:
+        """One more problem, which the caller found."""
+        self._problems.append(problem)
+
     def check(self) -> None:
         """Raises ConfigurationError that names every problem met so far."""
         if self._problems:

@@ -13,7 +13,9 @@ from services.ledger.upkeep import rebuild as rebuild_projection
 from shared.tables import connect, upgrade
 
 
-@click.command(epilog="Needs MAILROOM_AMQP_URL, MAILROOM_DATABASE_URL and MAILROOM_ACCOUNTS_FILE.")
+@click.command(
+    epilog="Needs MAILROOM_AMQP_URL and MAILROOM_DATABASE_URL; MAILROOM_SECRET_KEY for accounts with a stored password."
+)
 def fetcher() -> None:
     """Run the fetcher: reads bounce mailboxes when asked to."""
     sys.exit(fetcher_app.main())

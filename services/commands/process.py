@@ -1,6 +1,5 @@
 """`mailroom process`: the whole pipeline in this process."""
 
-import getpass
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,6 +13,7 @@ from sqlalchemy import Engine
 
 from services.classifier.own_rules import read_own_rules
 from services.commands.terminal import (
+    ask_password,
     configure_logs,
     open_for_writing,
     output,
@@ -114,12 +114,7 @@ def _password(sources: Sequence[str]) -> str:
         return ""
     for source in accounts:
         read_account_url(source)
-    password = setting("MAILROOM_PASSWORD")
-    if password:
-        return password
-    if not sys.stdin.isatty():
-        raise ConfigurationError("the account's password is missing: set MAILROOM_PASSWORD or MAILROOM_PASSWORD_FILE")
-    return getpass.getpass(f"Password for {accounts[0]}: ", sys.stderr)
+    return ask_password(accounts[0])
 
 
 def _check_emptying(sources: Sequence[str], empty: str) -> None:

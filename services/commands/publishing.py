@@ -11,12 +11,16 @@ import click
 from services.commands.terminal import (
     configure_logs,
     disposing,
+    has_default_database,
+    open_for_reading,
     open_for_writing,
     printable,
     progress_bar,
     refusals,
     required_setting,
+    setting,
 )
+from services.fetcher.lists_sql import SqlLists
 from services.fetcher.mailbox_files import Found
 from services.fetcher.sources import count_source, is_account_url, open_source
 from services.ledger.runs_sql import SqlRuns
@@ -88,13 +92,13 @@ def _standard_input() -> Found:
 
 
 @click.command(epilog="Example: mailroom fetch newsletter")
-@click.argument("accounts", nargs=-1, required=True, metavar="ACCOUNT...")
+@click.argument("names", nargs=-1, required=True, metavar="LIST...")
 @click.option(
     "--hold", is_flag=True, help="Count nothing of it until `mailroom runs apply`; no mail is removed before."
 )
-@click.option("--database", metavar="URL", help="With --hold. Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
-def fetch(accounts: Sequence[str], hold: bool, database: str | None) -> None:
-    """Ask the fetchers to read these bounce accounts now."""
+@click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db if it is there.")
+def fetch(names: Sequence[str], hold: bool, database: str | None) -> None:
+    """Ask the fetchers to read the bounce accounts of these lists now. LIST may also be an account's own name."""
     with refusals(), ExitStack() as ending:
         configure_logs("fetch")
         runs = None
@@ -102,13 +106,26 @@ def fetch(accounts: Sequence[str], hold: bool, database: str | None) -> None:
             runs = SqlRuns(ending.enter_context(disposing(open_for_writing(database, must_exist=True))))
         bus = BrokerBus(required_setting("MAILROOM_AMQP_URL"))
         try:
-            for account in accounts:
+            for account, name in _accounts_of(names, database).items():
                 run_id = uuid.uuid4().hex
                 now = datetime.now(UTC)
                 if runs is not None:
                     runs.hold(run_id)
                 request = {"schema_version": 1, "account": account, "run_id": run_id, "requested_at": now}
                 bus.publish([fetch_request_message(request)])  # type: ignore[arg-type]
-                click.echo(f"{account}: requested as run {run_id}{', held for review' if hold else ''}")
+                click.echo(f"{name}: requested as run {run_id}{', held for review' if hold else ''}")
         finally:
             bus.close()
+
+
+def _accounts_of(names: Sequence[str], database: str | None) -> dict[str, str]:
+    """The name that was given, by account: two lists that share one are read once. A file's accounts need no database."""
+    if not database and not setting("MAILROOM_DATABASE_URL") and not has_default_database():
+        return {name: name for name in names}
+    engine = open_for_reading(database)
+    lists = SqlLists(engine)
+    asked: dict[str, str] = {}
+    for name in names:
+        asked.setdefault(lists.account_of(name), name)
+    engine.dispose()
+    return asked

@@ -1,5 +1,6 @@
 """What every command needs of a terminal: errors that look alike, progress, and text of mails that cannot play tricks."""
 
+import getpass
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -15,7 +16,7 @@ from sqlalchemy import Engine
 from shared import logs
 from shared.addresses import normalise_address
 from shared.environment import Environment
-from shared.errors import InvalidAddress, MailroomError
+from shared.errors import ConfigurationError, InvalidAddress, MailroomError
 from shared.tables import connect, require_current, upgrade
 from shared.tables.schema import DatabaseUnreachable, read_url
 
@@ -75,6 +76,16 @@ def required_setting(name: str) -> str:
     return value
 
 
+def ask_password(whose: str) -> str:
+    """From MAILROOM_PASSWORD, the file that MAILROOM_PASSWORD_FILE names, or the terminal, which does not show it."""
+    password = setting("MAILROOM_PASSWORD")
+    if password:
+        return password
+    if not sys.stdin.isatty():
+        raise ConfigurationError("the account's password is missing: set MAILROOM_PASSWORD or MAILROOM_PASSWORD_FILE")
+    return getpass.getpass(f"Password for {printable(whose)}: ", sys.stderr)
+
+
 def configure_logs(command: str) -> None:
     """A command's own words are enough for a person: only errors are logged unless MAILROOM_LOG_LEVEL says otherwise."""
     logs.configure(command, setting("MAILROOM_LOG_LEVEL", "error"))
@@ -112,6 +123,11 @@ def disposing(engine: Engine) -> Iterator[Engine]:
         yield engine
     finally:
         engine.dispose()
+
+
+def has_default_database() -> bool:
+    """Whether the current folder has the file that stands for no other database."""
+    return Path(DEFAULT_DATABASE.removeprefix("sqlite:///")).is_file()
 
 
 def _told(url: str | None) -> str:

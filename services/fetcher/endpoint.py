@@ -1,13 +1,15 @@
 """Where a mailbox is, and how the way to it is protected."""
 
+import contextlib
 import socket
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from services.fetcher.errors import connection_error
+from services.fetcher.errors import NoSuchServer, connection_error
+from services.fetcher.reach import ANYWHERE, Reach
 from shared.errors import ConfigurationError
 
 
@@ -16,7 +18,7 @@ class Deadlines:
     """How long a server may take. Past any of them the connection is given up."""
 
     connect_s: float = 20.0
-    """Until it accepts the connection."""
+    """Until it accepts the connection; and until it greets."""
     idle_s: float = 60.0
     """The longest silence in the middle of a step."""
     step_s: float = 180.0
@@ -57,22 +59,35 @@ class Endpoint:
     port: int
     tls: Tls = Tls.IMPLICIT
     ca_file: Path | None = None
+    ca_pem: str = field(default="", repr=False)
+    """As ca_file, but the certificates themselves; at most one of the two is given."""
+    reach: Reach = ANYWHERE
     deadlines: Deadlines = Deadlines()
 
+    @property
+    def where(self) -> str:
+        """For error messages."""
+        return f"{self.host} port {self.port}"
+
     def context(self) -> ssl.SSLContext:
-        """Verifies certificate and host name. Raises ConfigurationError when ca_file is no set of certificates."""
+        """Verifies certificate and host name. Raises ConfigurationError for what is no set of certificates."""
         try:
-            return ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
-        except OSError as exc:
-            raise ConfigurationError(f"ca_file {self.ca_file} cannot be used: {exc}") from exc
+            return ssl.create_default_context(
+                cafile=str(self.ca_file) if self.ca_file else None, cadata=self.ca_pem or None
+            )
+        except (OSError, ValueError) as exc:
+            what = f"ca_file {self.ca_file}" if self.ca_file else "the certificate authority"
+            raise ConfigurationError(f"{what} cannot be used: {exc}") from exc
 
     def connect(self) -> socket.socket:
         """A connected socket, in the clear whatever `tls` is. Raises MailboxError."""
         try:
-            plain = socket.create_connection((self.host, self.port), self.deadlines.connect_s)
+            plain = self.dial()
+        except UnicodeError:  # no label may be empty or longer than 63 characters
+            raise NoSuchServer(f"there is no server called {self.host}: check the name") from None
         except OSError as exc:
             raise connection_error(exc, self.host, self.port) from exc
-        plain.settimeout(self.deadlines.idle_s)
+        plain.settimeout(min(self.deadlines.connect_s, self.deadlines.idle_s))  # until it has greeted
         return plain
 
     def secure(self, plain: socket.socket) -> socket.socket:
@@ -86,7 +101,22 @@ class Endpoint:
             plain.close()
             raise
 
+    def dial(self) -> socket.socket:
+        """A connected socket, not encrypted yet, to one of the addresses that may be reached. Raises OSError, NoSuchServer."""
+        *others, last = self.reach.addresses(self.host, self.port)
+        for address in others:
+            with contextlib.suppress(OSError):
+                return socket.create_connection((address, self.port), self.deadlines.connect_s)
+        return socket.create_connection((last, self.port), self.deadlines.connect_s)
+
 
 def default_port(protocol: Protocol, tls: Tls) -> int:
     """As registered with IANA."""
     return _PORTS[protocol, tls == Tls.IMPLICIT]
+
+
+def wrong_mode(tls: Tls) -> str:
+    """The advice for a server that does not greet as it should."""
+    if tls == Tls.IMPLICIT:
+        return "check the port, and whether the account type is the right one"
+    return "check the port and the account type; a port for implicit TLS (993, 995) never greets without it"

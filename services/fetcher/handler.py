@@ -8,13 +8,13 @@ from typing import Final
 
 import structlog
 
-from services.fetcher.accounts import Account, Accounts
+from services.fetcher.accounts import Account
 from services.fetcher.cleaning import clean_mailbox
 from services.fetcher.emptying import Empty, Judged
-from services.fetcher.errors import CannotClean, ConnectionLost, Interrupted, MailboxError
+from services.fetcher.errors import AccountUnusable, CannotClean, ConnectionLost, Interrupted, MailboxError
 from services.fetcher.fetching import SliceFetcher, SliceLimits
 from services.fetcher.opening import open_mailbox
-from services.fetcher.ports import Checkpoint, Mailbox, OpenMailbox, RecordedMail
+from services.fetcher.ports import AccountBook, Checkpoint, Mailbox, OpenMailbox, RecordedMail
 from services.fetcher.retrying import retrying
 from shared.bus import Delivery, Publisher, Rejection
 from shared.contract import FetchRequest
@@ -52,7 +52,7 @@ class FetchHandler:
 
     def __init__(
         self,
-        accounts: Accounts,
+        accounts: AccountBook,
         checkpoint: Checkpoint,
         publisher: Publisher,
         *,
@@ -84,10 +84,18 @@ class FetchHandler:
             except Permanent as exc:
                 rejections.append(Rejection(delivery, str(exc)))
                 continue
+            except AccountUnusable as exc:
+                self._note_unusable(request, exc)
+                continue
             if self._serve(account, request):
                 # after the lease was given back, or whoever takes this one up would find the mailbox taken
                 self._publisher.publish([fetch_request_message(request)])
         return rejections
+
+    def _note_unusable(self, request: FetchRequest, error: AccountUnusable) -> None:
+        log.error("account_unusable", account=request["account"], run_id=request["run_id"], cause=str(error))
+        self._checkpoint.begin_run(request["run_id"], request["account"], self._clock())
+        self._checkpoint.note_error(request["run_id"], str(error))
 
     def _serve(self, account: Account, request: FetchRequest) -> bool:
         """Whether there is a rest for another slice."""

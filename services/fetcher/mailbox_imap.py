@@ -17,17 +17,20 @@ from imapclient.exceptions import (
 )
 
 from services.fetcher.emptying import require_sendable
-from services.fetcher.endpoint import Endpoint, Tls
+from services.fetcher.endpoint import Endpoint, Tls, wrong_mode
 from services.fetcher.errors import (
     CannotClean,
     ConnectionLost,
     FolderMissing,
     LoginOver,
     LoginRefused,
+    MailboxError,
     MailboxLocked,
     MailboxUnreachable,
     MailUnreadable,
     StartTlsMissing,
+    WrongPort,
+    WrongProtocol,
     connection_error,
 )
 from services.fetcher.imap_answers import LISTED, READ, Answers, read_listing, read_mails
@@ -111,12 +114,23 @@ def _greet(endpoint: Endpoint, plain: socket.socket) -> Any:
     connected = endpoint.secure(plain) if endpoint.tls == Tls.IMPLICIT else plain
     try:
         return _Client(endpoint, connected)
-    except OSError as exc:
+    except (OSError, IMAPClientError) as exc:
         connected.close()
-        raise connection_error(exc, endpoint.host, endpoint.port) from exc
-    except IMAPClientError as exc:
-        connected.close()
-        raise MailboxUnreachable(f"{endpoint.host} port {endpoint.port} does not greet as IMAP does: {exc}") from exc
+        raise _greeting_error(exc, endpoint) from exc
+
+
+def _greeting_error(exc: Exception, endpoint: Endpoint) -> MailboxError:
+    advice = wrong_mode(endpoint.tls)
+    said = str(exc)
+    if isinstance(exc, TimeoutError):
+        return WrongPort(f"{endpoint.where} does not greet: {advice}")
+    if isinstance(exc, OSError):
+        return connection_error(exc, endpoint.host, endpoint.port)
+    if "BYE" in said.upper():
+        return MailboxUnreachable(f"{endpoint.where} does not serve now: {said[:200]}")
+    if isinstance(exc, IMAPClientAbortError) and "unexpected response" not in said:
+        return WrongPort(f"{endpoint.where} does not greet ({said[:200]}): {advice}")
+    return WrongProtocol(f"{endpoint.where} does not greet as IMAP does: {advice}")
 
 
 def _start_tls(client: Any, endpoint: Endpoint) -> None:
@@ -136,20 +150,24 @@ def _start_tls(client: Any, endpoint: Endpoint) -> None:
 
 def _log_in(client: Any, endpoint: Endpoint, login: Login) -> None:
     try:
-        if client.has_capability("LOGINDISABLED"):
-            raise LoginRefused(
-                f"{endpoint.host} takes no password over this connection: set tls to implicit or starttls"
-            )
         login.log_in_imap(client)
     except LoginError as exc:
         code = _RESPONSE_CODE.search(str(exc))
         if code:
             raise MailboxLocked(f"{endpoint.host} cannot open the mailbox now: {exc}") from exc
-        raise LoginRefused(
-            f"{endpoint.host} refused the login of {login.user}: {exc}. Check user name and password"
-        ) from exc
-    except (OSError, IMAPClientError) as exc:
+        raise login.refusal(endpoint.host, str(exc), _methods(client, endpoint)) from exc
+    except (OSError, IMAPClientError, ValueError) as exc:
         raise ConnectionLost(f"the connection to {endpoint.host} broke at the login: {exc}") from exc
+
+
+def _methods(client: Any, endpoint: Endpoint) -> frozenset[str]:
+    """Its capabilities; empty where it hung up after the refusal, and without TLS, where servers offer less than they take."""
+    if endpoint.tls == Tls.NONE:
+        return frozenset()
+    try:
+        return frozenset(str(name, "ascii", "replace").upper() for name in client.capabilities())
+    except (OSError, IMAPClientError):
+        return frozenset()
 
 
 def _select(client: Any, folder: str, *, to_clean: bool) -> dict[bytes, Any]:
@@ -160,6 +178,11 @@ def _select(client: Any, folder: str, *, to_clean: bool) -> dict[bytes, Any]:
     except (IMAPClientAbortError, OSError) as exc:
         raise ConnectionLost(f"the connection to the mail server broke: {exc}") from exc
     except IMAPClientError as exc:
+        if "authenticated but not connected" in str(exc):
+            raise LoginRefused(
+                "Exchange Online took the login, and then did not open the mailbox: does the user name match the mailbox, and "
+                "has the application's service principal permission on it (Add-MailboxPermission)?"
+            ) from exc
         raise FolderMissing(f"the folder {folder!r} cannot be opened: {exc}") from exc
     return selected
 
@@ -188,6 +211,10 @@ class ImapMailbox:
     def __exit__(self, *_exc: object) -> None:
         self._watchdog.__exit__()
         _shut(self._client)
+
+    def count(self) -> int:
+        """As EXAMINE or SELECT told it."""
+        return self._exists
 
     def listing(self) -> list[Listed]:
         """By ranges of message numbers, which stand still while only FETCH is sent (RFC 3501 §7.4.1)."""

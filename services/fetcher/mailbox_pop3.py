@@ -6,20 +6,23 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from services.fetcher.endpoint import Endpoint, Tls
+from services.fetcher.endpoint import Endpoint, Tls, wrong_mode
 from services.fetcher.errors import (
     CannotClean,
     ConnectionLost,
-    LoginRefused,
+    LoginOver,
     MailboxLocked,
     MailboxUnreachable,
     MailUnreadable,
     StartTlsMissing,
+    WrongPort,
+    WrongProtocol,
 )
 from services.fetcher.login import Login
-from services.fetcher.pop3_wire import Answer, Pop3Refused, Pop3Wire
+from services.fetcher.pop3_wire import Answer, NotPop3, Pop3Refused, Pop3Wire
 from services.fetcher.ports import Fetched, Listed
 from services.fetcher.watchdog import opening
+from services.fetcher.xoauth2 import methods_of_pop3
 from shared.identity import READ_LIMIT_BYTES, cut
 
 _LISTING_LIMIT_BYTES: Final = 64 * 1024 * 1024
@@ -37,7 +40,7 @@ def open_pop3(endpoint: Endpoint, login: Login) -> "Pop3Mailbox":
     with opening(endpoint, plain):
         wire = Pop3Wire(endpoint.secure(plain) if endpoint.tls == Tls.IMPLICIT else plain, endpoint.deadlines)
         try:
-            _greet(wire)
+            _greet(wire, endpoint)
             if endpoint.tls == Tls.STARTTLS:
                 _start_tls(wire, endpoint)
             _log_in(wire, endpoint, login)
@@ -47,11 +50,15 @@ def open_pop3(endpoint: Endpoint, login: Login) -> "Pop3Mailbox":
             raise
 
 
-def _greet(wire: Pop3Wire) -> None:
+def _greet(wire: Pop3Wire, endpoint: Endpoint) -> None:
     try:
         wire.greeting()
     except Pop3Refused as exc:
         raise MailboxUnreachable(f"the server does not serve now: {exc}") from exc
+    except NotPop3 as exc:
+        raise WrongProtocol(f"{endpoint.where} does not greet as POP3 does: {wrong_mode(endpoint.tls)}") from exc
+    except ConnectionLost as exc:
+        raise WrongPort(f"{endpoint.where} does not greet ({exc}): {wrong_mode(endpoint.tls)}") from exc
 
 
 def _start_tls(wire: Pop3Wire, endpoint: Endpoint) -> None:
@@ -74,9 +81,18 @@ def _log_in(wire: Pop3Wire, endpoint: Endpoint, login: Login) -> None:
             raise MailboxLocked(f"{endpoint.host} has the mailbox locked: {said}. The next pass tries again") from exc
         if said.upper().startswith("[SYS/TEMP]"):
             raise MailboxUnreachable(f"{endpoint.host} cannot open the mailbox now: {said}") from exc
-        raise LoginRefused(
-            f"{endpoint.host} refused the login of {login.user}: {said or 'no reason given'}. Check user name and password"
-        ) from exc
+        raise login.refusal(endpoint.host, said, _methods(wire)) from exc
+
+
+def _methods(wire: Pop3Wire) -> frozenset[str]:
+    """How one may log in; empty where the server does not say, or hung up, and without TLS, where servers offer less."""
+    if not wire.is_encrypted:
+        return frozenset()
+    try:
+        wire.command(b"CAPA")
+        return methods_of_pop3(wire.lines(_CAPA_LIMIT_BYTES).data)
+    except (Pop3Refused, ConnectionLost):
+        return frozenset()
 
 
 def _has_pipelining(wire: Pop3Wire) -> bool:
@@ -107,6 +123,14 @@ class Pop3Mailbox:
 
     def __exit__(self, *_exc: object) -> None:
         self._wire.close()
+
+    def count(self) -> int:
+        """By STAT."""
+        try:
+            number, *_ = self._wire.command(b"STAT").split()
+            return int(number)
+        except (Pop3Refused, ValueError) as exc:
+            raise LoginOver(f"the server does not say how many mails there are: {exc}") from exc
 
     def listing(self) -> list[Listed]:
         """Asked of the server once a login: within a login the numbers stand still (RFC 1939 §5)."""

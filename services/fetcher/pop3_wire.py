@@ -4,8 +4,11 @@ poplib is not used: it fails on a line of more than 2,048 bytes and leaves the c
 answer that trickles, it cannot stop in the middle of a mail, and it keeps what it read before a STLS handshake.
 """
 
+import base64
+import binascii
 import contextlib
 import socket
+import ssl
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,10 +21,15 @@ _STATUS_LIMIT_BYTES: Final = 8192
 _CHUNK_BYTES: Final = 64 * 1024
 _DRAIN_LIMIT_BYTES: Final = 2 * 1024 * 1024
 """So much of an answer is read and thrown away; beyond that a new login is cheaper."""
+_CHALLENGE_LIMIT: Final = 8
 
 
 class Pop3Refused(Exception):
     """The server answered -ERR; the text is what it said."""
+
+
+class NotPop3(ConnectionLost):
+    """Whatever answered does not speak POP3, or has lost the thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +47,13 @@ class Pop3Wire:
     def __init__(self, sock: socket.socket, deadlines: Deadlines) -> None:
         self._socket = sock
         self._deadlines = deadlines
-        self._deadline = time.monotonic() + deadlines.step_s
+        self._deadline = time.monotonic() + min(deadlines.step_s, deadlines.connect_s)  # for the greeting
         self._buffer = bytearray()
         self._is_broken = False
 
     def greeting(self) -> bytes:
         """The first line, which the server sends unasked. Raises Pop3Refused."""
-        return self.status()
+        return self._read_status(self._line())
 
     def command(self, line: bytes) -> bytes:
         """Send a line and return the text after +OK. Raises Pop3Refused, ConnectionLost, or LoginOver before anything is sent."""
@@ -75,17 +83,23 @@ class Pop3Wire:
         if self._is_broken:
             self._fail("an answer had no end in sight")
         self._deadline = time.monotonic() + self._deadlines.step_s
-        while (end := self._buffer.find(b"\n")) < 0:
-            if len(self._buffer) > _STATUS_LIMIT_BYTES:
-                self._fail("a status line without an end")
-            self._receive(self._buffer)
-        line = bytes(self._buffer[:end]).rstrip(b"\r")
-        del self._buffer[: end + 1]
-        if line[:3].upper() == b"+OK":
-            return line[3:].strip()
-        if line[:4].upper() != b"-ERR":
-            self._fail("an answer that is not POP3")
-        raise Pop3Refused(line[4:].strip().decode("utf-8", "replace")[:200])
+        return self._read_status(self._line())
+
+    def authenticate(self, mechanism: str, respond: Callable[[bytes], bytes]) -> bytes:
+        """AUTH, and an answer to every challenge, both decoded (RFC 5034 §4). Raises as `command` does.
+
+        The first response waits for the server's first challenge, an empty one: on the line of AUTH it may make no more than
+        255 octets, and a token is longer. Exchange Online takes it on a line of its own only.
+        """
+        self.send([b"AUTH " + mechanism.encode("ascii")])
+        self._deadline = time.monotonic() + self._deadlines.step_s
+        challenges = 0
+        while (line := self._line()) == b"+" or line.startswith(b"+ "):
+            challenges += 1
+            if challenges > _CHALLENGE_LIMIT:
+                self._fail("challenges without an end")
+            self.send([base64.b64encode(respond(_decoded(line[1:].strip())))])
+        return self._read_status(line)
 
     def lines(self, limit_bytes: int) -> Answer:
         """The multi-line answer that follows a +OK, of which at most limit_bytes are kept (RFC 1939 §3)."""
@@ -126,6 +140,28 @@ class Pop3Wire:
         with contextlib.suppress(OSError):
             self._socket.close()
 
+    @property
+    def is_encrypted(self) -> bool:
+        """Whether what is sent now travels over TLS."""
+        return isinstance(self._socket, ssl.SSLSocket)
+
+    def _line(self) -> bytes:
+        while (end := self._buffer.find(b"\n")) < 0:
+            if len(self._buffer) > _STATUS_LIMIT_BYTES:
+                self._fail("a status line without an end")
+            self._receive(self._buffer)
+        line = bytes(self._buffer[:end]).rstrip(b"\r")
+        del self._buffer[: end + 1]
+        return line
+
+    def _read_status(self, line: bytes) -> bytes:
+        if line[:3].upper() == b"+OK":
+            return line[3:].strip()
+        if line[:4].upper() != b"-ERR":
+            self.close()
+            raise NotPop3("an answer that is not POP3")
+        raise Pop3Refused(line[4:].strip().decode("utf-8", "replace")[:200])
+
     def _drain(self, tail: bytes) -> None:
         """Read to the end of the answer; where that is far, give the connection up: nothing else may follow on it."""
         drained = 0
@@ -158,6 +194,14 @@ class Pop3Wire:
     def _fail(self, cause: str) -> NoReturn:
         self.close()
         raise ConnectionLost(f"the connection to the mail server broke: {cause}")
+
+
+def _decoded(challenge: bytes) -> bytes:
+    """As it is where it is no base64: it only explains a refusal."""
+    try:
+        return base64.b64decode(challenge, validate=True)
+    except binascii.Error:
+        return challenge
 
 
 def _without_stuffing(lines: bytearray) -> bytearray:

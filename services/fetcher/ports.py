@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from services.fetcher.accounts import Account
 from services.fetcher.emptying import Judged
 from services.fetcher.errors import MailUnreadable
 
@@ -54,6 +55,9 @@ class Mailbox(Protocol):
 
     def __exit__(self, *_exc: object) -> None: ...
 
+    def count(self) -> int:
+        """How many mails there are, without listing them."""
+
     def listing(self) -> Iterable[Listed]:
         """Every mail, in the server's order."""
 
@@ -71,6 +75,13 @@ class Mailbox(Protocol):
 
     def logout(self) -> None:
         """End the login properly: what was deleted is gone when this returns."""
+
+
+class AccountBook(Protocol):
+    """The bounce accounts by name, asked at each request: what a person changes needs no restart."""
+
+    def find(self, name: str) -> Account:
+        """Raises UnknownAccount; AccountUnusable, which is this account's trouble alone; Transient."""
 
 
 OpenMailbox = Callable[[bool], AbstractContextManager[Mailbox]]

@@ -1,8 +1,8 @@
-"""The fetcher's tables: what a mailbox held, and which run found it."""
+"""The fetcher's tables: what a mailbox held, which run found it, and the accounts that are read."""
 
 from typing import Final
 
-from sqlalchemy import BigInteger, Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, String, Table, Text, UniqueConstraint
 
 from .metadata import UtcDateTime, metadata
 
@@ -47,4 +47,55 @@ lease: Final = Table(
     Column("holder", String(64), nullable=False),
     Column("until", UtcDateTime, nullable=False),
     comment="which fetcher works a mailbox; for speed, not for correctness",
+)
+
+bounce_account: Final = Table(
+    "bounce_account",
+    metadata,
+    Column("name", String(255), primary_key=True),
+    Column("protocol", String(8), nullable=False, comment="pop3 or imap"),
+    Column("host", String(253), nullable=False),
+    Column("port", Integer, nullable=False),
+    Column("tls", String(16), nullable=False, comment="implicit, starttls or none; never guessed again"),
+    Column("user_name", String(320), nullable=False),
+    Column("login", String(16), nullable=False, default="password", comment="how it proves who it is"),
+    Column("secret", Text, comment="the password, sealed by shared.secrets; empty where the login has none"),
+    Column("ca_pem", Text, comment="a certificate authority of its own; empty: those of the machine"),
+    Column("folder", String(255), nullable=False, default="", comment="empty on POP3"),
+    Column("empty", String(300), nullable=False, default="bounces", comment="bounces, all, nothing or move:FOLDER"),
+    Column("interval_s", Integer, nullable=False, default=900, comment="between two passes; 0: only when asked"),
+    Column("is_active", Boolean, nullable=False, default=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    UniqueConstraint("protocol", "host", "port", "user_name", "folder", name="uq_bounce_account_mailbox"),
+    comment="the mailboxes that bounces come to; one however many lists share it",
+)
+
+contact_list: Final = Table(
+    "contact_list",
+    metadata,
+    Column("list_id", String(64), primary_key=True),
+    Column("title", String(255), nullable=False, default=""),
+    Column("bounce_email", String(320), nullable=False, comment="List Bounce Email: where its bounces go to"),
+    Column("account", String(255), ForeignKey("bounce_account.name"), comment="empty: no account yet"),
+    Index("ix_contact_list_account", "account"),
+    comment="the lists that are mailed, as far as bounces need to know them",
+)
+
+login_token: Final = Table(
+    "login_token",
+    metadata,
+    Column("account", String(255), ForeignKey("bounce_account.name", ondelete="CASCADE"), primary_key=True),
+    Column(
+        "purpose", Text, nullable=False, comment="what the three are sealed for: the account, its user and its server"
+    ),
+    Column("sealed_grant", Text, nullable=False, comment="how tokens are asked for, and as whom"),
+    Column("sealed_refresh_token", Text),
+    Column("sealed_access_token", Text, nullable=False),
+    Column("expires_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False, comment="when that token was obtained"),
+    Column("holder", String(64), comment="who asks the token endpoint now; empty: nobody"),
+    Column("quiet_until", UtcDateTime, comment="before this nobody else asks the token endpoint"),
+    Column("refusal", Text, comment="what the token endpoint said when it gave no token"),
+    comment="OAuth2 logins: what was granted, and the tokens that are good now, all sealed",
 )

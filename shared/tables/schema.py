@@ -33,7 +33,7 @@ def connect(url: str, *, must_exist: bool = False) -> Engine:
         if must_exist and parsed.database and parsed.database != ":memory:" and not Path(parsed.database).is_file():
             raise ConfigurationError(
                 f"there is no database at {Path(parsed.database).absolute()}: nothing was processed here yet. "
-                "Run `mailroom process` in this folder, or set MAILROOM_DATABASE_URL"
+                "Run `mailroom process` in this folder, set MAILROOM_DATABASE_URL, or make an empty one with `mailroom migrate`"
             )
         engine = create_engine(parsed, hide_parameters=True, connect_args={"timeout": 60})
         event.listen(engine, "connect", _configure_sqlite)

@@ -107,7 +107,7 @@ def test_filter_passes_the_rows_that_may_be_mailed(mailroom) -> None:  # type: i
 
 def test_a_service_that_is_not_configured_names_every_variable(mailroom) -> None:  # type: ignore[no-untyped-def]
     for service, variables in {
-        "fetcher": ["MAILROOM_AMQP_URL", "MAILROOM_DATABASE_URL", "MAILROOM_ACCOUNTS_FILE"],
+        "fetcher": ["MAILROOM_AMQP_URL", "MAILROOM_DATABASE_URL"],
         "classifier": ["MAILROOM_AMQP_URL"],
         "ledger": ["MAILROOM_AMQP_URL", "MAILROOM_DATABASE_URL"],
     }.items():

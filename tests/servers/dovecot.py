@@ -1,11 +1,16 @@
 """A private Dovecot: POP3 and IMAP, with implicit TLS, STARTTLS and in the clear, over one Maildir a user."""
 
+import base64
+import hmac
 import itertools
+import json
 import os
 import pwd
+import secrets
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +21,7 @@ from tests.servers.server import Program, Server
 
 PACKAGES = ["dovecot-pop3d", "dovecot-imapd"]
 HOST = "localhost"
+EMPTY: Mapping[str, str] = {}
 
 
 class DovecotServer(Server):
@@ -36,6 +42,14 @@ class DovecotServer(Server):
         self._mail = self.directory / "mail"
         self._make_folder(self._mail)
         self._deliveries = itertools.count(1)
+        # Dovecot looks for the key of a token under AZP/ALG/KID, each "default" where the token does not say.
+        self.token_keys = self.directory / "keys"
+        self._token_key = secrets.token_bytes(32)
+        key = self.token_keys / "default" / "HS256" / "default"
+        for folder in (self.token_keys, key.parent.parent, key.parent):
+            self._make_folder(folder)
+        key.write_bytes(base64.b64encode(self._token_key))
+        os.chown(key, self._owner.pw_uid, self._owner.pw_gid)
 
     @property
     def ca_file(self) -> Path:
@@ -52,6 +66,21 @@ class DovecotServer(Server):
         """A new user's mailbox."""
         self.add_user(user, password)
         return Mailbox(self, user, password)
+
+    def token(self, user: str, *, lifetime_s: int = 3600, claims: Mapping[str, str] = EMPTY) -> str:
+        """An access token for this user (a JWT, RFC 7519) that the server takes until it expires; each is another."""
+        now = int(time.time())
+        standard = {
+            "sub": user,
+            "iat": min(now, now + lifetime_s) - 1,
+            "exp": now + lifetime_s,
+            "jti": secrets.token_hex(16),
+        }
+        parts = (
+            _base64url(json.dumps(part).encode()) for part in ({"typ": "JWT", "alg": "HS256"}, standard | dict(claims))
+        )
+        signed = b".".join(parts)
+        return (signed + b"." + _base64url(hmac.digest(self._token_key, signed, "sha256"))).decode()
 
     def deliver(self, user: str, mail: bytes, *, folder: str = "INBOX", received_at: float | None = None) -> str:
         """Put a mail into the mailbox as a delivery agent does: written to tmp/, then renamed into new/.
@@ -136,6 +165,10 @@ class Mailbox:
 
     def folders(self) -> list[str]:
         return self.server.folders(self.user)
+
+
+def _base64url(part: bytes) -> bytes:
+    return base64.urlsafe_b64encode(part).rstrip(b"=")
 
 
 def _delivery_order(name: str) -> tuple[int, int]:

@@ -18,7 +18,7 @@ log_path = {home}/dovecot.log
 default_login_user = {user}
 default_internal_user = {user}
 default_internal_group = {group}
-auth_mechanisms = plain login
+auth_mechanisms = plain login xoauth2
 auth_failure_delay = 0
 mail_fsync = never
 mail_max_userip_connections = 200
@@ -61,7 +61,13 @@ mail_location = maildir:~
 first_valid_uid = 1
 passdb {{
   driver = passwd-file
+  mechanisms = plain login
   args = username_format=%u {home}/users/%u
+}}
+passdb {{
+  driver = oauth2
+  mechanisms = xoauth2
+  args = {home}/oauth2.conf.ext
 }}
 userdb {{
   driver = static
@@ -86,6 +92,21 @@ first_valid_uid = 1
 passdb passwd-file {{
   passwd_file_path = {home}/users/%{{user}}
   auth_username_format = %{{user}}
+  mechanisms_filter = plain login
+}}
+oauth2 {{
+  introspection_mode = local
+  username_attribute = sub
+  oauth2_local_validation {{
+    dict fs {{
+      fs posix {{
+        prefix = {keys}/
+      }}
+    }}
+  }}
+}}
+passdb oauth2 {{
+  mechanisms_filter = xoauth2
 }}
 userdb static {{
   fields {{
@@ -99,6 +120,12 @@ service stats {{
 }}
 """
 
+OAUTH2_2_3 = """\
+introspection_mode = local
+local_validation_key_dict = fs:posix:prefix={keys}/
+username_attribute = sub
+"""
+
 
 def configuration(server: DovecotServer, version: str) -> str:
     """The whole file for this server and this version of Dovecot ("2.3.19.1 (9b53102964)", "2.4.1-4 (…)")."""
@@ -109,8 +136,10 @@ def configuration(server: DovecotServer, version: str) -> str:
         text = BOTH + ONLY_2_4
     else:
         first, text = "", BOTH + ONLY_2_3
+        (server.directory / "oauth2.conf.ext").write_text(OAUTH2_2_3.format(keys=server.token_keys))
     return first + text.format(
         home=server.directory,
+        keys=server.token_keys,
         user=server.owner.pw_name,
         group=grp.getgrgid(server.owner.pw_gid).gr_name,
         uid=server.owner.pw_uid,

@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine
+from sqlalchemy import Engine, insert
 
 from services.fetcher.accounts import Account, Accounts
 from services.fetcher.emptying import read_emptying
@@ -16,11 +17,15 @@ from services.fetcher.handler import FetchHandler
 from services.fetcher.login import PasswordLogin
 from services.fetcher.store_sql import SqlCheckpoint
 from shared.bus import BatchLimits
+from shared.secrets import SecretBox, new_key, open_secret_box
 from shared.tables import connect, upgrade
+from shared.tables.fetcher import bounce_account
 from shared.topology import FETCHER_REQUESTS
 from shared.wire import fetch_request_message
 from tests.integration.fetcher.ledger import Clock, Ledger
+from tests.servers import certificates, token_endpoint
 from tests.servers.dovecot import Mailbox
+from tests.servers.token_endpoint import TokenEndpoint
 
 WAYS = [
     pytest.param((Protocol.POP3, Tls.IMPLICIT), id="pop3s"),
@@ -121,3 +126,33 @@ def fetching(ledger: Ledger) -> Fetch:
         return Fetching(ledger, account, handler, clock, requests)
 
     return make
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> certificates.Certificates:
+    """A certificate authority and a certificate for localhost."""
+    return certificates.make(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture
+def endpoint(files: certificates.Certificates, monkeypatch: pytest.MonkeyPatch) -> Iterator[TokenEndpoint]:
+    """A token endpoint whose certificate is trusted; its tokens are numbered."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(files.ca_file))
+    numbers = count(1)
+    with token_endpoint.serving(files, lambda: f"canary-access-{next(numbers)}") as serving:
+        yield serving
+
+
+@pytest.fixture
+def box() -> SecretBox:
+    """Seals with a key of its own."""
+    return open_secret_box({"MAILROOM_SECRET_KEY": new_key()})
+
+
+def add_accounts(engine: Engine, *names: str) -> None:
+    """Rows of bounce accounts that log in with tokens."""
+    now = datetime.now(UTC)
+    row = {"protocol": "imap", "host": "mail.example.net", "port": 993, "tls": "implicit", "login": "oauth2"}
+    rows = [row | {"name": name, "user_name": name, "created_at": now, "updated_at": now} for name in names]
+    with engine.begin() as connection:
+        connection.execute(insert(bounce_account), rows)

@@ -63,6 +63,8 @@ class Maildrop:
                 session.say(b"+OK", *(b"%d %d" % pair for pair in enumerate(sizes, 1)), b".")
             elif word == b"CAPA":
                 session.say(*([b"+OK", b"PIPELINING", b"."] if self.pipelines else [b"-ERR what?"]))
+            elif word == b"STAT":
+                session.say(b"+OK %d %d" % (len(mails), sum(map(len, mails))))
             elif word == b"UIDL" and self.uidls is None:
                 session.say(b"-ERR what?")
             elif word == b"UIDL":

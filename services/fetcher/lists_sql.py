@@ -1,0 +1,215 @@
+"""Lists and accounts on PostgreSQL and SQLite. Secrets come and go sealed: this file has no key."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, delete, exists, func, select, update
+from sqlalchemy.exc import IntegrityError
+
+from services.fetcher.endpoint import Protocol, Tls
+from services.fetcher.lists import BounceAccount, ContactList
+from services.fetcher.tokens_sql import OAUTH2
+from shared.errors import ConfigurationError
+from shared.tables.fetcher import bounce_account, contact_list, found, login_token, run
+from shared.tables.transactions import transaction
+
+
+class UnknownList(ConfigurationError):
+    """No list has that name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An account, its sealed secret, and the lists that share it, by name."""
+
+    account: BounceAccount
+    secret: str | None
+    lists: Sequence[str]
+
+
+class SqlLists:
+    """Every method is one transaction, and raises DatabaseUnreachable when waiting may help."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @property
+    def engine(self) -> Engine:
+        """The database, for what stands beside this in it."""
+        return self._engine
+
+    def lists(self) -> list[ContactList]:
+        """All, by name."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return [_list(row) for row in connection.execute(select(contact_list).order_by(contact_list.c.list_id))]
+
+    def find_list(self, list_id: str) -> ContactList:
+        """Raises UnknownList."""
+        with transaction(self._engine, is_reading=True) as connection:
+            return _required(connection, list_id)
+
+    def account_of(self, name: str) -> str:
+        """The name of a list's account; any other name is taken for an account's own. Raises ConfigurationError."""
+        with transaction(self._engine, is_reading=True) as connection:
+            row = connection.execute(select(contact_list).where(contact_list.c.list_id == name)).one_or_none()
+        if row is None:
+            return name
+        if row.account is None:
+            raise ConfigurationError(
+                f"the list {name!r} has no bounce account yet: `mailroom lists edit {name} --server …`"
+            )
+        return str(row.account)
+
+    def accounts(self) -> list[Stored]:
+        """All, by name."""
+        with transaction(self._engine, is_reading=True) as connection:
+            shared: dict[str, list[str]] = {}
+            for row in connection.execute(select(contact_list).order_by(contact_list.c.list_id)):
+                shared.setdefault(row.account, []).append(row.list_id)
+            rows = connection.execute(select(bounce_account).order_by(bounce_account.c.name))
+            return [Stored(read_account(row), row.secret, shared.get(row.name, [])) for row in rows]
+
+    def find_account(self, name: str) -> Stored | None:
+        """None when there is none of that name."""
+        with transaction(self._engine, is_reading=True) as connection:
+            row = connection.execute(select(bounce_account).where(bounce_account.c.name == name)).one_or_none()
+            return Stored(read_account(row), row.secret, _sharing(connection, name)) if row is not None else None
+
+    def is_taken(self, name: str) -> bool:
+        """Whether this name was ever an account's: what was found under it belongs to that mailbox for good."""
+        with transaction(self._engine, is_reading=True) as connection:
+            known = (
+                exists().where(column == name) for column in (bounce_account.c.name, run.c.account, found.c.account)
+            )
+            return any(connection.execute(select(one)).scalar_one() for one in known)
+
+    def add(self, one: ContactList, account: BounceAccount | None, secret: str | None) -> None:
+        """A new list, with a new account unless that is None. Raises ConfigurationError for what is there already."""
+        with _refusing_doubles(self._engine) as connection:
+            if account is not None:
+                _insert(connection, account, secret)
+            connection.execute(contact_list.insert().values(**_list_values(one)))
+
+    def give_account(self, one: ContactList, account: BounceAccount | None, secret: str | None) -> None:
+        """To a list that has none: a new account, or None and one that is there. Raises ConfigurationError."""
+        with _refusing_doubles(self._engine) as connection:
+            if account is not None:
+                _insert(connection, account, secret)
+            where = contact_list.c.list_id == one.list_id
+            connection.execute(update(contact_list).where(where).values(**_list_values(one)))
+
+    def change_list(self, one: ContactList) -> None:
+        """Title and address. Raises UnknownList."""
+        with transaction(self._engine) as connection:
+            _required(connection, one.list_id)
+            where = contact_list.c.list_id == one.list_id
+            connection.execute(update(contact_list).where(where).values(**_list_values(one)))
+
+    def change_account(self, name: str, account: BounceAccount, secret: str | None) -> None:
+        """Its settings, for all lists that share it. Under another name it is another mailbox: a new account in its place."""
+        with _refusing_doubles(self._engine) as connection:
+            if account.name == name:
+                values = {**_account_values(account), "secret": secret, "updated_at": datetime.now(UTC)}
+                changed = connection.execute(
+                    update(bounce_account).where(bounce_account.c.name == name).values(**values)
+                )
+                if not changed.rowcount:
+                    raise ConfigurationError(f"the account {name!r} was removed meanwhile")
+                if account.login != OAUTH2:
+                    connection.execute(delete(login_token).where(login_token.c.account == name))
+                return
+            _insert(connection, account, secret)
+            connection.execute(update(contact_list).where(contact_list.c.account == name).values(account=account.name))
+            connection.execute(delete(bounce_account).where(bounce_account.c.name == name))
+
+    def remove(self, list_id: str) -> str | None:
+        """Drop the list, and with the last list of an account the account, whose name is given then. Raises UnknownList.
+
+        What was found, reported and counted stays.
+        """
+        with transaction(self._engine) as connection:
+            name = _required(connection, list_id).account
+            connection.execute(delete(contact_list).where(contact_list.c.list_id == list_id))
+            if name is None or _sharing(connection, name):
+                return None
+            connection.execute(delete(bounce_account).where(bounce_account.c.name == name))
+            return name
+
+
+@contextmanager
+def _refusing_doubles(engine: Engine) -> Iterator[Connection]:
+    """A transaction in which what is there already is a ConfigurationError."""
+    try:
+        with transaction(engine) as connection:
+            yield connection
+    except IntegrityError as exc:
+        raise ConfigurationError(
+            "a list or an account of that name, or another account with that mailbox, is there already: see `mailroom lists`"
+        ) from exc
+
+
+def _required(connection: Connection, list_id: str) -> ContactList:
+    row = connection.execute(select(contact_list).where(contact_list.c.list_id == list_id)).one_or_none()
+    if row is None:
+        count = connection.execute(select(func.count()).select_from(contact_list)).scalar_one()
+        advice = "`mailroom lists` shows them" if count else "there is none yet; `mailroom lists add` adds one"
+        raise UnknownList(f"there is no list {list_id!r}: {advice}")
+    return _list(row)
+
+
+def _sharing(connection: Connection, account: str) -> list[str]:
+    names = select(contact_list.c.list_id).where(contact_list.c.account == account).order_by(contact_list.c.list_id)
+    return list(connection.execute(names).scalars())
+
+
+def _insert(connection: Connection, account: BounceAccount, secret: str | None) -> None:
+    now = datetime.now(UTC)
+    connection.execute(
+        bounce_account.insert().values(**_account_values(account), secret=secret, created_at=now, updated_at=now)
+    )
+
+
+def _account_values(account: BounceAccount) -> dict[str, Any]:
+    return {
+        "name": account.name,
+        "protocol": account.protocol.value,
+        "host": account.host,
+        "port": account.port,
+        "tls": account.tls.value,
+        "user_name": account.user,
+        "login": account.login,
+        "ca_pem": account.ca_pem or None,
+        "folder": account.folder,
+        "empty": account.empty,
+        "interval_s": account.interval_s,
+        "is_active": account.is_active,
+    }
+
+
+def read_account(row: Row[Any]) -> BounceAccount:
+    """Of a row of the table. Raises ValueError for words that this version does not know."""
+    return BounceAccount(
+        row.name,
+        Protocol(row.protocol),
+        row.host,
+        row.port,
+        Tls(row.tls),
+        row.user_name,
+        row.login,
+        row.ca_pem or "",
+        row.folder,
+        row.empty,
+        row.interval_s,
+        row.is_active,
+    )
+
+
+def _list_values(one: ContactList) -> dict[str, Any]:
+    return {"list_id": one.list_id, "title": one.title, "bounce_email": one.bounce_email, "account": one.account}
+
+
+def _list(row: Row[Any]) -> ContactList:
+    return ContactList(row.list_id, row.bounce_email, row.title, row.account)
