@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from services.commands.accounts import accounts
 from services.commands.asking import check, filter_csv
 from services.commands.dead import dead
 from services.commands.exchanging import export_csv, import_csv
@@ -15,7 +16,7 @@ from services.commands.history import history
 from services.commands.judging import classify, explain
 from services.commands.lists import lists
 from services.commands.marking import release, suppress
-from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild
+from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild, scheduler
 from services.commands.policy import policy
 from services.commands.process import process
 from services.commands.publishing import fetch, publish
@@ -97,6 +98,7 @@ for command in (
     import_csv,
     publish,
     fetch,
+    accounts,
     dead,
     lists,
     secret_key,
@@ -105,6 +107,7 @@ for command in (
     fetcher,
     classifier,
     ledger,
+    scheduler,
     migrate,
     rebuild,
     reconcile,
