@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Engine, Select, and_, exists, func, or_, select, union_all
 from sqlalchemy import literal_column as words
@@ -13,9 +13,6 @@ from services.scheduler.watching import Passes
 from shared.tables.fetcher import bounce_account, found, lease, run, schedule
 from shared.tables.ledger import dead_letter, raw, raw_run
 from shared.tables.transactions import now_of, transaction
-
-_IS_ENDED: Final = or_(run.c.finished_at.is_not(None), run.c.last_error.is_not(None))
-_OF_ACCOUNT: Final = run.c.account == bounce_account.c.name
 
 
 @dataclass(slots=True)
@@ -37,9 +34,10 @@ class Tally:
 
 def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
     """The database's now, and what is known of the passes over every account, by name. Raises DatabaseUnreachable."""
-    last_ended = (
-        select(run.c.run_id).where(_OF_ACCOUNT, _IS_ENDED).order_by(run.c.started_at.desc()).limit(1).scalar_subquery()
-    )
+    one = run.alias()
+    of_account = one.c.account == bounce_account.c.name
+    is_ended = or_(one.c.finished_at.is_not(None), one.c.last_error.is_not(None))
+    last_ended = select(one.c.run_id).where(of_account, is_ended).order_by(one.c.started_at.desc()).limit(1)
     query = (
         select(
             bounce_account.c.name,
@@ -48,15 +46,15 @@ def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
             schedule.c.since,
             schedule.c.next_at,
             schedule.c.is_told,
-            select(func.max(run.c.finished_at)).where(_OF_ACCOUNT).scalar_subquery().label("succeeded_at"),
-            select(func.max(run.c.started_at)).where(_OF_ACCOUNT).scalar_subquery().label("tried_at"),
+            select(func.max(one.c.finished_at)).where(of_account).scalar_subquery().label("succeeded_at"),
+            select(func.max(one.c.started_at)).where(of_account).scalar_subquery().label("tried_at"),
             run.c.finished_at,
             run.c.last_error,
             lease.c.until,
         )
         .outerjoin(schedule, schedule.c.account == bounce_account.c.name)
         .outerjoin(lease, lease.c.account == bounce_account.c.name)
-        .outerjoin(run, run.c.run_id == last_ended)
+        .outerjoin(run, run.c.run_id == last_ended.correlate(bounce_account).scalar_subquery())
         .order_by(bounce_account.c.name)
     )
     with transaction(engine, is_reading=True) as connection:
