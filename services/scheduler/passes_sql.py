@@ -43,7 +43,7 @@ def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
             bounce_account.c.name,
             bounce_account.c.is_active,
             bounce_account.c.interval_s,
-            schedule.c.since,
+            func.coalesce(schedule.c.since, bounce_account.c.created_at).label("since"),
             schedule.c.next_at,
             schedule.c.is_told,
             select(func.max(one.c.finished_at)).where(of_account).scalar_subquery().label("succeeded_at"),

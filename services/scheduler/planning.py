@@ -26,6 +26,8 @@ class Schedule:
     """The one that it was planned with."""
     since: datetime
     """When it was first planned, or again after a pause."""
+    planned_at: datetime
+    """When `next_at` was decided."""
     next_at: datetime
     requested_at: datetime | None = None
     run_id: str | None = None
@@ -98,10 +100,9 @@ def plan(known: Known, now: datetime, new_run_id: Callable[[], str]) -> Change |
     """What is to be done for an account now: None when there is nothing."""
     account, interval, before = known.account, known.interval, known.schedule
     if before is None:
-        return Change(None, Schedule(account, interval, now, first_time(account, interval, now)))
-    mended = _mend(before, interval, now)
-    if mended != before:
-        return Change(before, mended)
+        return Change(None, Schedule(account, interval, now, now, first_time(account, interval, now)))
+    if interval != before.interval or before.planned_at > now:
+        return Change(before, _plan_again(before, interval, now))
     if before.next_at > now or _is_worked_on(known, now):
         return None
     if before.requested_at is None:
@@ -116,6 +117,7 @@ def plan(known: Known, now: datetime, new_run_id: Callable[[], str]) -> Change |
             return None
     after = replace(
         before,
+        planned_at=now,
         next_at=next_time(account, interval, now),
         requested_at=now,
         run_id=new_run_id(),
@@ -124,17 +126,21 @@ def plan(known: Known, now: datetime, new_run_id: Callable[[], str]) -> Change |
     return Change(before, after, is_request=True)
 
 
-def _mend(schedule: Schedule, interval: timedelta, now: datetime) -> Schedule:
+def _plan_again(schedule: Schedule, interval: timedelta, now: datetime) -> Schedule:
     """A plan that was made with another interval, or by a clock that was ahead of this one, as it should be."""
+    next_at = first_time(schedule.account, interval, now)
     asked_at = schedule.requested_at
-    if asked_at is not None and asked_at > now:
-        asked_at = now
-    next_at = schedule.next_at
-    if interval != schedule.interval or next_at > now + 1.5 * interval:
-        next_at = first_time(schedule.account, interval, now)
-        if asked_at is not None:
-            next_at = max(next_at, next_time(schedule.account, interval, asked_at))
-    return replace(schedule, interval=interval, next_at=next_at, requested_at=asked_at, since=min(schedule.since, now))
+    if asked_at is not None:
+        asked_at = min(asked_at, now)
+        next_at = max(next_at, next_time(schedule.account, interval, asked_at))
+    return replace(
+        schedule,
+        interval=interval,
+        since=min(schedule.since, now),
+        planned_at=now,
+        next_at=next_at,
+        requested_at=asked_at,
+    )
 
 
 def _is_worked_on(known: Known, now: datetime) -> bool:

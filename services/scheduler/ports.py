@@ -12,7 +12,10 @@ class ScheduleStore(Protocol):
     """The accounts and their plans. Every method is one transaction, and raises Transient when waiting may help."""
 
     def read(self) -> tuple[datetime, list[Known], list[str]]:
-        """The database's now; the active accounts with an interval; and those that have a plan but are none of these."""
+        """The database's now; what may have to be planned or asked for; and what has a plan but is paused or gone.
+
+        Of the active accounts with an interval, those that `plan` would leave alone may be left out.
+        """
 
     def write(self, changes: Sequence[Change], publish: Callable[[Sequence[Change]], None]) -> list[Change]:
         """The changes that were written: those whose row was still what it was, and in nobody else's hands.

@@ -48,7 +48,7 @@ class Scheduler:
         for first in range(0, len(others), CHUNK):
             self._store.forget(others[first : first + CHUNK])
         if asked:
-            log.info("accounts_asked_for", requests=asked, accounts=len(accounts))
+            log.info("accounts_asked_for", requests=asked)
         return asked
 
     def _publish(self, changes: Sequence[Change]) -> None:

@@ -32,8 +32,8 @@ class Passes:
     is_active: bool
     interval: timedelta
     """0: only when asked."""
-    since: datetime | None
-    """Since when it is scheduled without a pause; None while the scheduler has not seen it."""
+    since: datetime
+    """Since when it is scheduled without a pause; while no scheduler has seen it, since when it exists."""
     next_at: datetime | None
     """When it is asked for next."""
     succeeded_at: datetime | None
@@ -62,8 +62,7 @@ def judge(passes: Passes, now: datetime, silent_after: timedelta | None = None) 
         return (Condition.FAILING if passes.has_failed else Condition.ON_REQUEST), False
     if silent_after is None:
         silent_after = max(SILENT_AT_LEAST, SILENT_INTERVALS * passes.interval)
-    known = [time for time in (passes.since, passes.succeeded_at) if time is not None]
-    is_late = bool(known) and now - max(known) > silent_after
+    is_late = now - max(passes.since, passes.succeeded_at or passes.since) > silent_after
     if passes.is_worked_on:
         return Condition.WORKING, is_late and passes.is_told
     if passes.has_failed:

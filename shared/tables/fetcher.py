@@ -90,6 +90,7 @@ schedule: Final = Table(
     Column("account", String(255), primary_key=True),
     Column("interval_s", Integer, nullable=False, comment="the one that it was planned with"),
     Column("since", UtcDateTime, nullable=False, comment="when it was first planned, or again after a pause"),
+    Column("planned_at", UtcDateTime, nullable=False, comment="when next_at was decided"),
     Column("next_at", UtcDateTime, nullable=False, comment="when it is asked for next"),
     Column("requested_at", UtcDateTime, comment="when it was last asked for"),
     Column("run_id", String(64), comment="of the last request"),

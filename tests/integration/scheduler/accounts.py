@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, insert, select, update
+from sqlalchemy import Engine, bindparam, insert, select, update
 
 from shared.tables.fetcher import bounce_account, run, schedule
 
@@ -13,7 +13,21 @@ HOUR = timedelta(hours=1)
 
 def add_accounts(engine: Engine, names: Sequence[str], interval: timedelta = HOUR) -> None:
     """Active ones."""
-    rows = [{"name": name, "interval_s": int(interval.total_seconds()), "is_active": True} for name in names]
+    now = datetime.now(UTC)
+    rows = [
+        {
+            "name": name,
+            "protocol": "pop3",
+            "host": "mail.example.org",
+            "port": 995,
+            "tls": "implicit",
+            "user_name": name,
+            "interval_s": int(interval.total_seconds()),
+            "created_at": now,
+            "updated_at": now,
+        }
+        for name in names
+    ]
     with engine.begin() as connection:
         connection.execute(insert(bounce_account), rows)
 
@@ -28,13 +42,18 @@ def let_pass(engine: Engine, time: timedelta) -> None:
     """Everything that was planned, asked for or fetched is so much longer ago."""
     with engine.begin() as connection:
         for table, columns in (
-            (schedule, ("since", "next_at", "requested_at")),
+            (bounce_account, ("created_at",)),
+            (schedule, ("since", "planned_at", "next_at", "requested_at")),
             (run, ("started_at", "fetched_at", "finished_at")),
         ):
             (key,) = table.primary_key
-            for row in connection.execute(select(table)).mappings().all():
-                moved = {name: row[name] - time for name in columns if row[name] is not None}
-                connection.execute(update(table).where(key == row[key.name]).values(**moved))
+            rows = connection.execute(select(table)).mappings().all()
+            moved = [
+                {"key": row[key.name], **{name: row[name] and row[name] - time for name in columns}} for row in rows
+            ]
+            if moved:
+                values = {name: bindparam(name) for name in columns}
+                connection.execute(update(table).where(key == bindparam("key")).values(values), moved)
 
 
 def plan_of(engine: Engine, name: str = "news") -> Any:

@@ -26,7 +26,7 @@ DAY = timedelta(days=1)
 INTERVALS = [timedelta(seconds=1), MINUTE, 15 * MINUTE, HOUR, 7 * HOUR, DAY, 30 * DAY]
 NAMES = [f"account-{number}" for number in range(1_000)]
 
-ASKED = Schedule("news", HOUR, NOW - DAY, NOW, NOW - HOUR, "old-run", 1)
+ASKED = Schedule("news", HOUR, NOW - DAY, NOW - HOUR, NOW, NOW - HOUR, "old-run", 1)
 """Asked for an hour ago, and due again."""
 
 
@@ -99,7 +99,7 @@ def test_a_day_without_fetchers_leaves_few_requests() -> None:
         pytest.param(Known("news", HOUR, ASKED, Progress.ENDED), True, id="its run has ended"),
         pytest.param(Known("news", HOUR, replace(ASKED, next_at=NOW + MINUTE), Progress.ENDED), False, id="not yet"),
         pytest.param(
-            Known("news", HOUR, Schedule("news", HOUR, NOW, NOW)),
+            Known("news", HOUR, Schedule("news", HOUR, NOW, NOW, NOW)),
             True,
             id="never asked for, and its first time has come",
         ),
@@ -156,7 +156,7 @@ def test_how_often_it_was_put(progress: Progress, before: int, after: int) -> No
 class TestPlansThatAreMended:
     def test_a_new_account_is_planned_first(self) -> None:
         change = planned(Known("news", DAY))
-        assert change == Change(None, Schedule("news", DAY, NOW, first_time("news", DAY, NOW)))
+        assert change == Change(None, Schedule("news", DAY, NOW, NOW, first_time("news", DAY, NOW)))
 
     @pytest.mark.parametrize("asked_at", [None, NOW - 6 * HOUR])
     def test_a_shorter_interval_holds_at_once(self, asked_at: datetime | None) -> None:
@@ -174,7 +174,8 @@ class TestPlansThatAreMended:
         assert change.after.next_at == next_time("news", DAY, NOW - HOUR) > NOW + 10 * HOUR
 
     def test_the_clock_was_three_days_ahead(self) -> None:
-        ahead = Schedule("news", HOUR, NOW + 3 * DAY, NOW + 3 * DAY + HOUR, NOW + 3 * DAY, "run", 1)
+        then = NOW + 3 * DAY
+        ahead = Schedule("news", HOUR, then, then, then + HOUR, then, "run", 1)
         change = planned(Known("news", HOUR, ahead, Progress.ENDED))
         assert change is not None
         assert change.after.next_at <= NOW + 1.5 * HOUR

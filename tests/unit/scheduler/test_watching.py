@@ -43,7 +43,6 @@ NEW = replace(WELL, since=NOW - HOUR, succeeded_at=None, tried_at=None)
         ),
         pytest.param(NEW, Condition.NEW, False, id="new"),
         pytest.param(replace(NEW, since=LATE), Condition.SILENT, True, id="never fetched"),
-        pytest.param(replace(NEW, since=None), Condition.NEW, False, id="not planned yet"),
         pytest.param(replace(WELL, is_active=False, succeeded_at=LATE), Condition.PAUSED, False, id="paused"),
         pytest.param(replace(WELL, succeeded_at=LATE, since=NOW), Condition.WELL, False, id="after a pause"),
         pytest.param(

@@ -21,6 +21,7 @@ def upgrade() -> None:
             nullable=False,
             comment="when it was first planned, or again after a pause",
         ),
+        sa.Column("planned_at", sa.DateTime(timezone=True), nullable=False, comment="when next_at was decided"),
         sa.Column("next_at", sa.DateTime(timezone=True), nullable=False, comment="when it is asked for next"),
         sa.Column("requested_at", sa.DateTime(timezone=True), nullable=True, comment="when it was last asked for"),
         sa.Column("run_id", sa.String(length=64), nullable=True, comment="of the last request"),
