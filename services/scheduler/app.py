@@ -14,6 +14,8 @@ from sqlalchemy import Engine
 from services.scheduler.scheduler import Scheduler
 from services.scheduler.store_sql import SqlScheduleStore
 from shared import logs
+from shared.amqp import close_connection, open_connection
+from shared.bus import BrokerUnreachable
 from shared.environment import Environment
 from shared.errors import Transient
 from shared.publisher import ConfirmingPublisher
@@ -66,7 +68,7 @@ def read_silent_after(environment: Environment) -> timedelta | None:
 def run(settings: Settings, engine: Engine, publisher: ConfirmingPublisher, stop: Event) -> None:
     """Pass after pass until `stop`; a server that is away is waited for. Raises ConfigurationError for an old schema."""
     scheduler = Scheduler(SqlScheduleStore(engine), publisher, silent_after=settings.silent_after)
-    is_checked = False
+    is_checked = is_broker_away = False
     away: str | None = None
     watch_at = 0.0
     while not stop.is_set():
@@ -74,6 +76,9 @@ def run(settings: Settings, engine: Engine, publisher: ConfirmingPublisher, stop
             if not is_checked:
                 require_current(engine)
                 is_checked = True
+            if is_broker_away:  # it is not tried again and again while rows, or all of SQLite, are locked
+                close_connection(open_connection(settings.amqp_url))
+                is_broker_away = False
             scheduler.ask()
             if time.monotonic() >= watch_at:
                 scheduler.watch()
@@ -82,6 +87,7 @@ def run(settings: Settings, engine: Engine, publisher: ConfirmingPublisher, stop
                 log.info("servers_are_back")
                 away = None
         except Transient as exc:
+            is_broker_away = isinstance(exc, BrokerUnreachable)
             if str(exc) != away:  # said once, however long it lasts
                 away = str(exc)
                 log.warning("waiting_for_a_server", cause=away)

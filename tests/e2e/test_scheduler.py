@@ -121,7 +121,7 @@ def test_an_outage_is_waited_out(
         eventually(lambda: said("accounts_asked_for"), "the first request", timeout_s=60)
         eventually(lambda: len(said("servers_are_back")) == 1)
         rabbitmq.stop()
-        eventually(lambda: "broker" in said("waiting_for_a_server")[-1]["cause"], "it to say so", timeout_s=60)
+        eventually(lambda: "RabbitMQ" in said("waiting_for_a_server")[-1]["cause"], "it to say so", timeout_s=60)
         rabbitmq.start()
         eventually(lambda: len(said("servers_are_back")) == 2, timeout_s=60)
         before = len(said("accounts_asked_for"))
