@@ -61,13 +61,15 @@ def accounts(
         configure_logs("accounts")
         silent_after = timedelta(minutes=after) if after else _silent_after()
         engine = open_for_reading(database)
-        now, passes = read_passes(engine)
-        seen = [_Seen(one, *judge(one, now, silent_after)) for one in _chosen(passes, names)]
-        if alerts_only:
-            seen = [one for one in seen if one.is_alert]
-        is_counted = not alerts_only or as_json
-        tallies = tally_mails(engine, timedelta(days=days) if days else None) if is_counted else {}
-        engine.dispose()
+        try:
+            now, passes = read_passes(engine)
+            seen = [_Seen(one, *judge(one, now, silent_after)) for one in _chosen(passes, names)]
+            if alerts_only:
+                seen = [one for one in seen if one.is_alert]
+            is_counted = not alerts_only or as_json
+            tallies = tally_mails(engine, timedelta(days=days) if days else None) if is_counted else {}
+        finally:
+            engine.dispose()
     if as_json:
         for one in seen:
             click.echo(orjson.dumps(_as_json(one, tallies.get(one.passes.account, Tally()))))

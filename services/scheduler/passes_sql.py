@@ -91,19 +91,17 @@ def tally_mails(engine: Engine, within: timedelta | None) -> dict[str, Tally]:
         begun = run.c.started_at >= now_of(connection) - within if within is not None else run.c.run_id.is_not(None)
 
         def of_runs(kind: Any, table: Any, *conditions: Any) -> Select[Any]:
-            joined = (
-                select(run.c.account, kind.label("kind")).select_from(table).join(run, run.c.run_id == table.c.run_id)
-            )
-            return joined.where(begun, *conditions)
+            mails = select(run.c.account, kind.label("kind"), table.c.raw_id).where(begun, *conditions)
+            return mails.select_from(table).join(run, run.c.run_id == table.c.run_id).distinct()
 
+        dead = dead_letter.c.raw_id
+        is_only_dead = and_(dead_letter.c.state != "replayed", ~exists().where(raw.c.raw_id == dead))
         kinds = union_all(
             of_runs(raw.c.verdict, raw),
             of_runs(words("'duplicate'"), raw_run),
-            of_runs(
-                words("'dead_lettered'"), dead_letter, dead_letter.c.state == "dead", dead_letter.c.raw_id.is_not(None)
-            ),
-            select(found.c.account, words("'waiting'")).where(and_(name.is_not(None), ~is_recorded, ~is_dead)),
-            select(found.c.account, words("'unread'")).where(name.is_(None)),
+            of_runs(words("'dead_lettered'"), dead_letter, dead.is_not(None), is_only_dead),
+            select(found.c.account, words("'waiting'"), name).where(name.is_not(None), ~is_recorded, ~is_dead),
+            select(found.c.account, words("'unread'"), name).where(name.is_(None)),
         ).subquery()
         counts = select(kinds.c.account, kinds.c.kind, func.count()).group_by(kinds.c.account, kinds.c.kind)
         tallies: dict[str, Tally] = defaultdict(Tally)
