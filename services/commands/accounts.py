@@ -11,9 +11,11 @@ import click
 import orjson
 from rich.table import Table
 from rich.text import Text
+from sqlalchemy import Engine
 
 from services.commands.durations import in_words, since, until
 from services.commands.terminal import configure_logs, open_for_reading, output, printable, refusals
+from services.fetcher.lists_sql import SqlLists
 from services.scheduler.app import read_silent_after
 from services.scheduler.passes_sql import Tally, read_passes, tally_mails
 from services.scheduler.watching import Condition, Passes, judge
@@ -31,7 +33,7 @@ class _Seen:
 
 
 @click.command(epilog="Example, for cron or a monitor: mailroom accounts --alert")
-@click.argument("names", nargs=-1, metavar="[ACCOUNT]...")
+@click.argument("names", nargs=-1, metavar="[LIST]...")
 @click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
 @click.option(
     "--alert",
@@ -56,14 +58,17 @@ class _Seen:
 def accounts(
     names: Sequence[str], database: str | None, alerts_only: bool, after: int | None, days: int, as_json: bool
 ) -> None:
-    """When each bounce account was last fetched, what was found and what waits, and its last error."""
+    """When each bounce account was last fetched, what was found and what waits, and its last error.
+
+    LIST may also be an account's own name.
+    """
     with refusals():
         configure_logs("accounts")
         silent_after = timedelta(minutes=after) if after else _silent_after()
         engine = open_for_reading(database)
         try:
             now, passes = read_passes(engine)
-            seen = [_Seen(one, *judge(one, now, silent_after)) for one in _chosen(passes, names)]
+            seen = [_Seen(one, *judge(one, now, silent_after)) for one in _chosen(engine, passes, names)]
             if alerts_only:
                 seen = [one for one in seen if one.is_alert]
             is_counted = not alerts_only or as_json
@@ -89,13 +94,16 @@ def _silent_after() -> timedelta | None:
     return silent_after
 
 
-def _chosen(passes: Sequence[Passes], names: Sequence[str]) -> Sequence[Passes]:
+def _chosen(engine: Engine, passes: Sequence[Passes], names: Sequence[str]) -> Sequence[Passes]:
+    """By the name of a list or of an account; all of them without a name."""
     if not names:
         return passes
+    lists = SqlLists(engine)
+    wanted = {lists.account_of(name): name for name in names}
     by_name = {one.account: one for one in passes}
-    if unknown := [name for name in names if name not in by_name]:
+    if unknown := [name for account, name in wanted.items() if account not in by_name]:
         raise ConfigurationError(f"there is no account {', '.join(map(repr, unknown))}; `mailroom accounts` lists them")
-    return [by_name[name] for name in names]
+    return [by_name[account] for account in wanted]
 
 
 def _as_json(seen: _Seen, tally: Tally) -> dict[str, Any]:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
+from shared.secrets import new_key
 from shared.tables import connect, upgrade
+from shared.tables.fetcher import bounce_account
 from tests.e2e.mails import FULL, HUMAN_MAIL, UNKNOWN, Send, bounce_of
 from tests.e2e.processes import services
 from tests.integration.bus.test_broker import read_all
@@ -37,31 +40,26 @@ def log_of(folder: Path) -> list[dict[str, Any]]:
 def test_a_mail_is_fetched_without_a_human_asking(
     tmp_path: Path, amqp_url: str, database_url: str, dovecot: DovecotServer, mailbox: Mailbox
 ) -> None:
-    accounts = tmp_path / "accounts.toml"
-    accounts.write_text(
-        f"""
-        [accounts.weekly]
-        protocol = "pop3"
-        host = "{dovecot.host}"
-        port = {dovecot.pop3s_port}
-        user = "{mailbox.user}"
-        password_env = "TEST_PASSWORD"
-        ca_file = "{dovecot.ca_file}"
-        """
-    )
     engine = connect(database_url)
     upgrade(engine)
-    add_accounts(engine, ["weekly"], timedelta(seconds=2))
     environment = {
         "MAILROOM_AMQP_URL": amqp_url,
         "MAILROOM_DATABASE_URL": database_url,
-        "MAILROOM_ACCOUNTS_FILE": str(accounts),
-        "TEST_PASSWORD": mailbox.password,
+        "MAILROOM_SECRET_KEY": new_key(),
         **QUICK,
     }
+    added = mailroom(
+        *("lists", "add", "weekly", "--bounce-email", "bounce@example.org", "--type", "pop3", "--tls", "implicit"),
+        *("--server", f"{dovecot.host}:{dovecot.pop3s_port}", "--user", mailbox.user, "--ca", str(dovecot.ca_file)),
+        environment={**environment, "MAILROOM_PASSWORD": mailbox.password},
+    )
+    assert added.returncode == 0, added.stderr
+    with engine.connect() as connection:
+        account = connection.execute(select(bounce_account.c.name)).scalar_one()
+    change_account(engine, account, interval_s=2)  # the shortest that a person can choose is a minute
 
     def status() -> dict[str, Any]:
-        shown = mailroom("accounts", "--json", environment=environment)
+        shown = mailroom("accounts", "weekly", "--json", environment=environment)
         assert shown.returncode == 0, shown.stderr
         (line,) = shown.stdout.splitlines()
         read: dict[str, Any] = json.loads(line)
@@ -86,16 +84,16 @@ def test_a_mail_is_fetched_without_a_human_asking(
     assert status()["last_fetched_at"] is not None
     told = mailroom("accounts", "--alert", environment=environment)
     assert told.returncode == 1
-    assert told.stdout.startswith("weekly is silent: last fetched 3 hours ago")
+    assert told.stdout.startswith(f"{account} is silent: last fetched 3 hours ago")
     with services(environment, tmp_path) as running:
         running.start("scheduler")
         eventually(lambda: [line for line in log_of(tmp_path) if line["event"] == "account_silent"], "it to be told of")
         running.start("fetcher")
         eventually(lambda: [line for line in log_of(tmp_path) if line["event"] == "account_well_again"], timeout_s=60)
         running.stop_all()
-    assert [line["account"] for line in log_of(tmp_path) if line["level"] == "error"] == ["weekly"], "told once"
+    assert [line["account"] for line in log_of(tmp_path) if line["level"] == "error"] == [account], "told once"
 
-    change_account(engine, "weekly", is_active=False)
+    assert mailroom("lists", "edit", "weekly", "--pause", environment=environment).returncode == 0
     assert status()["condition"] == "paused"
     engine.dispose()
 
