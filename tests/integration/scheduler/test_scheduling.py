@@ -236,3 +236,25 @@ class TestWatching:
         let_pass(engine, 5 * HOUR)
         (said,) = told()
         assert said["condition"] == "silent"
+
+    def test_two_that_notice_it_at_the_same_time_tell_of_it_once(
+        self, engine: Engine, new_scheduler: Callable[[], Scheduler]
+    ) -> None:
+        schedulers = [new_scheduler() for _ in range(2)]
+        names = NAMES[:700]
+        add_accounts(engine, names)
+        assert schedulers[0].ask() == 0
+        let_pass(engine, 5 * HOUR)
+        begin = threading.Barrier(len(schedulers))
+
+        def watch(one: Scheduler) -> None:
+            begin.wait()
+            one.watch()
+
+        threads = [threading.Thread(target=watch, args=(one,)) for one in schedulers]
+        with structlog.testing.capture_logs() as logs:
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        assert Counter(entry["account"] for entry in logs) == Counter(names)
