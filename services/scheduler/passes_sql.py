@@ -48,6 +48,7 @@ def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
             schedule.c.is_told,
             select(func.max(one.c.finished_at)).where(of_account).scalar_subquery().label("succeeded_at"),
             select(func.max(one.c.started_at)).where(of_account).scalar_subquery().label("tried_at"),
+            run.c.started_at,
             run.c.finished_at,
             run.c.last_error,
             lease.c.until,
@@ -64,6 +65,10 @@ def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
 
 
 def _passes(row: Any, now: datetime) -> Passes:
+    error = row.last_error
+    if error is not None and row.finished_at is None and row.succeeded_at is not None:
+        # Another pass came to its end after this one had begun: it was turned away for that one, and all is well.
+        error = None if row.succeeded_at > row.started_at else error
     return Passes(
         account=row.name,
         is_active=row.is_active,
@@ -72,8 +77,8 @@ def _passes(row: Any, now: datetime) -> Passes:
         next_at=row.next_at,
         succeeded_at=row.succeeded_at,
         tried_at=row.tried_at,
-        has_failed=row.last_error is not None and row.finished_at is None,
-        last_error=row.last_error,
+        has_failed=error is not None and row.finished_at is None,
+        last_error=error,
         is_worked_on=row.until is not None and now < row.until < now + LEASE_AT_MOST,
         is_told=bool(row.is_told),
     )

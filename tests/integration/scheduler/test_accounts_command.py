@@ -155,6 +155,24 @@ def test_an_alert_names_what_has_been_silent_or_failing_for_too_long(
     assert shown("--alert", "weekly").exit_code == 0
 
 
+def test_a_run_that_was_turned_away_for_another_is_no_failure(engine: Engine, shown: Callable[..., Result]) -> None:
+    add_accounts(engine, ["weekly"])
+    add_run(engine, "run-1", "weekly")
+    let_pass(engine, timedelta(minutes=2))
+    add_run(engine, "run-2", "weekly", last_error="another fetcher was working this mailbox")
+    let_pass(engine, timedelta(minutes=2))
+    assert status(shown)["weekly"]["condition"] == "failing"
+    SqlCheckpoint(engine).mark_finished("run-1", datetime.now(UTC))
+    seen = status(shown)["weekly"]
+    assert (seen["condition"], seen["last_error"]) == ("well", None)
+    add_run(engine, "run-3", "weekly", last_error=ADVICE)
+    seen = status(shown)["weekly"]
+    assert (seen["condition"], seen["last_error"]) == ("failing", ADVICE)
+    SqlCheckpoint(engine).mark_finished("run-3", datetime.now(UTC))
+    seen = status(shown)["weekly"]
+    assert (seen["condition"], seen["last_error"]) == ("well", ADVICE), "what could not be cleaned"
+
+
 def test_what_it_cannot_do_it_says(shown: Callable[..., Result]) -> None:
     ran = shown("nowhere")
     assert ran.exit_code == 2
