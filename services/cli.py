@@ -8,6 +8,7 @@ from typing import Any, Final, NoReturn
 import click
 from click.exceptions import NoArgsIsHelpError
 
+from services.commands.accounts import accounts
 from services.commands.archive import archive
 from services.commands.asking import check, filter_csv
 from services.commands.dead import dead
@@ -17,7 +18,7 @@ from services.commands.judging import classify, explain
 from services.commands.lists import lists
 from services.commands.login import lists_login
 from services.commands.marking import release, suppress
-from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild
+from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild, scheduler
 from services.commands.policy import policy
 from services.commands.process import process
 from services.commands.publishing import fetch, publish
@@ -102,6 +103,7 @@ for command in (
     fetch,
     runs,
     archive,
+    accounts,
     dead,
     lists,
     secret_key,
@@ -110,6 +112,7 @@ for command in (
     fetcher,
     classifier,
     ledger,
+    scheduler,
     migrate,
     rebuild,
     reconcile,

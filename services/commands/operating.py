@@ -1,4 +1,4 @@
-"""`mailroom fetcher|classifier|ledger`, `migrate` and `rebuild`: running the services and their stores."""
+"""`mailroom fetcher|classifier|ledger|scheduler`, `migrate` and `rebuild`: running the services and their stores."""
 
 import sys
 
@@ -10,6 +10,7 @@ from services.fetcher import app as fetcher_app
 from services.ledger import app as ledger_app
 from services.ledger.projection_redis import connect_projection
 from services.ledger.upkeep import rebuild as rebuild_projection
+from services.scheduler import app as scheduler_app
 from shared.tables import connect, upgrade
 
 
@@ -33,6 +34,12 @@ def classifier() -> None:
 def ledger() -> None:
     """Run the ledger: counts verdicts and keeps the answers for senders."""
     sys.exit(ledger_app.main())
+
+
+@click.command(epilog="Needs MAILROOM_AMQP_URL and MAILROOM_DATABASE_URL. Two of them do not disturb each other.")
+def scheduler() -> None:
+    """Run the scheduler: asks for the bounce accounts that are due, and tells of silent ones."""
+    sys.exit(scheduler_app.main())
 
 
 @click.command(epilog="Example: MAILROOM_DATABASE_URL=postgresql://mailroom@db/mailroom mailroom migrate")

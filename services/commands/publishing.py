@@ -5,6 +5,8 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
 
 import click
 
@@ -21,74 +23,168 @@ from services.commands.terminal import (
     setting,
 )
 from services.fetcher.lists_sql import SqlLists
-from services.fetcher.mailbox_files import Found
+from services.fetcher.mailbox_files import Found, read_stream
+from services.fetcher.maildir import count_new, mark_seen, new_mails
 from services.fetcher.sources import count_source, is_account_url, open_source
 from services.ledger.runs_sql import SqlRuns
 from shared.broker import BrokerBus
 from shared.bus import Message
-from shared.errors import ConfigurationError
-from shared.identity import cut
+from shared.errors import ConfigurationError, MailroomError, Permanent
 from shared.wire import fetch_request_message, raw_bounce_message
 
+STDIN: Final = "-"
+BATCH: Final = 500
+PIPE_PATIENCE_S: Final = 10.0
+"""How long a mail server's pipe waits for the broker; after that the mail server is the more patient one."""
 
-@click.command(epilog="Example: mailroom publish bounce.eml   or, from a mail server's alias: mailroom publish -")
+EX_USAGE: Final = 64
+EX_DATAERR: Final = 65
+EX_TEMPFAIL: Final = 75
+
+
+class _WrongUsage(click.UsageError):
+    """Behind a pipe; the exit status is for a mail server, as sysexits.h has it."""
+
+    exit_code = EX_USAGE
+
+
+class _NoMessage(click.ClickException):
+    """Trying again will not help."""
+
+    exit_code = EX_DATAERR
+
+
+class _TryAgain(click.ClickException):
+    """The mail server should keep the mail."""
+
+    exit_code = EX_TEMPFAIL
+
+
+class _PublishCommand(click.Command):
+    """Behind a pipe, wrong usage has the exit status that a mail server expects."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """As any command."""
+        is_piped = STDIN in args
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as exc:
+            if not is_piped:
+                raise
+            raise _WrongUsage(exc.format_message(), ctx) from exc
+
+
+@click.command(
+    cls=_PublishCommand,
+    epilog="Example: mailroom publish bounce.eml   or, from a mail server's alias: mailroom publish -",
+)
 @click.argument("files", nargs=-1, required=True, metavar="FILE...")
-@click.option("--list", "list_id", metavar="NAME", help="The contact list that these bounces belong to.")
-def publish(files: Sequence[str], list_id: str | None) -> None:
-    """Put raw bounces on the queue, as another service would. FILE is a message, an mbox, a folder, or - for standard input."""
+@click.option("--list-id", "--list", "list_id", metavar="NAME", help="The contact list that these bounces belong to.")
+@click.option(
+    "--consume",
+    is_flag=True,
+    help="FILE is a Maildir: publish what is in new, and move each mail to cur, as seen, once it is confirmed.",
+)
+def publish(files: Sequence[str], list_id: str | None, consume: bool) -> None:
+    """Put raw bounces on the queue, as another service would. FILE is a message, an mbox, a folder, or - for standard input.
+
+    `publish -` reads one message, and its exit status is for a mail server: 0 once the broker has confirmed it; 75 when
+    that could not be had, and the mail server should keep the mail and try again; 64 for wrong usage; 65 for no message at all.
+    """
+    if STDIN in files:
+        if len(files) > 1 or consume:
+            raise _WrongUsage("- takes one message from standard input, and stands alone", click.get_current_context())
+        _publish_piped(list_id)
+        return
     errors: list[str] = []
     published = 0
     with refusals():
         configure_logs("publish")
         if any(is_account_url(file) for file in files):
             raise ConfigurationError("publish reads files and folders; a mailbox is read by the fetcher")
+        total = sum(count_new(Path(file)) for file in files) if consume else _total(files)
         bus = BrokerBus(required_setting("MAILROOM_AMQP_URL"))
         try:
-            with progress_bar("publishing", _total(files)) as advance:
-                for batch in _batches(files, list_id, errors):
-                    bus.publish(batch)
+            with progress_bar("publishing", total) as advance:
+                for batch in _batches(_consumed(files) if consume else _kept(files), errors):
+                    bus.publish([_message(found, list_id) for _, found in batch])
+                    for path, _ in batch:
+                        if path is not None:
+                            _mark_seen(path, errors)
                     published += len(batch)
                     advance(len(batch))
         finally:
             bus.close()
     click.echo(f"{published:,} published and confirmed", err=True)
-    for error in errors:
-        click.echo(f"mailroom: {printable(error)}", err=True)
+    for problem in errors:
+        click.echo(f"mailroom: {printable(problem)}", err=True)
     if errors:
         sys.exit(2)
 
 
+def _publish_piped(list_id: str | None) -> None:
+    """One message from a mail server. Whatever goes wrong here is no fault of the mail: it has to come again."""
+    try:
+        configure_logs("publish")
+        found = read_stream(sys.stdin.buffer, STDIN)
+        if not found.raw.strip():
+            raise _NoMessage("there is no message on standard input")
+        bus = BrokerBus(required_setting("MAILROOM_AMQP_URL"), patience_s=PIPE_PATIENCE_S)
+        try:
+            bus.publish([_message(found, list_id)])
+        finally:
+            bus.close()
+    except Permanent as exc:
+        raise _WrongUsage(str(exc), click.get_current_context()) from exc  # the list's name: all else is ours
+    except click.ClickException:
+        raise
+    except Exception as exc:
+        what = str(exc) if isinstance(exc, MailroomError) else f"{type(exc).__name__}: {exc}"
+        raise _TryAgain(f"not published, try again later: {what}") from exc
+
+
 def _total(files: Sequence[str]) -> int | None:
-    counts = [1 if file == "-" else count_source(file) for file in files]
+    counts = [count_source(file) for file in files]
     return None if None in counts else sum(count for count in counts if count is not None)
 
 
-def _batches(files: Sequence[str], list_id: str | None, errors: list[str]) -> Iterator[list[Message]]:
-    batch: list[Message] = []
-    for file in files:
-        for found in [_standard_input()] if file == "-" else open_source(file):
-            if found.error:
-                errors.append(found.error)
-                continue
-            batch.append(
-                raw_bounce_message(
-                    found.raw,
-                    received_at=found.received_at,
-                    list_id=list_id,
-                    truncated=found.truncated,
-                    source="publish",
-                )
-            )
-            if len(batch) == 500:
-                yield batch
-                batch = []
+def _kept(files: Sequence[str]) -> Iterator[tuple[Path | None, Found]]:
+    return ((None, found) for file in files for found in open_source(file))
+
+
+def _consumed(files: Sequence[str]) -> Iterator[tuple[Path | None, Found]]:
+    return (pair for file in files for pair in new_mails(Path(file)))
+
+
+def _batches(
+    mails: Iterator[tuple[Path | None, Found]], errors: list[str]
+) -> Iterator[list[tuple[Path | None, Found]]]:
+    batch: list[tuple[Path | None, Found]] = []
+    for path, found in mails:
+        if found.error:
+            errors.append(found.error)
+            continue
+        batch.append((path, found))
+        if len(batch) == BATCH:
+            yield batch
+            batch = []
     if batch:
         yield batch
 
 
-def _standard_input() -> Found:
-    raw, truncated = cut(sys.stdin.buffer.read())
-    return Found("-", raw, datetime.now(UTC), truncated)
+def _message(found: Found, list_id: str | None) -> Message:
+    return raw_bounce_message(
+        found.raw, received_at=found.received_at, list_id=list_id, truncated=found.truncated, source="publish"
+    )
+
+
+def _mark_seen(path: Path, errors: list[str]) -> None:
+    try:
+        mark_seen(path)
+    except OSError as exc:
+        errors.append(
+            f"{path} was published, and cannot be moved to cur: {exc.strerror}. It is published again next time"
+        )
 
 
 @click.command(epilog="Example: mailroom fetch newsletter")

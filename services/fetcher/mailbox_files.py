@@ -1,6 +1,7 @@
 """Mails in files: one message a file, a Maildir, a folder of messages, an mbox."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -12,6 +13,8 @@ from services.fetcher.ports import Fetched
 from shared.identity import READ_LIMIT_BYTES, cut
 
 _MBOX_START: Final = b"From "
+_FROM_LINE: Final = re.compile(rb"\AFrom [^\n]*\n")
+_CHUNK_BYTES: Final = 64 * 1024
 _NOTES: Final = frozenset({".toml", ".md"})
 
 
@@ -33,6 +36,21 @@ def read_path(path: Path) -> Iterator[Found]:
         yield from _read_folder(path)
     else:
         yield from _read_guarded(path, is_message=False)
+
+
+def read_message(path: Path) -> Iterator[Found]:
+    """The one mail in a file, whatever it begins with."""
+    yield from _read_guarded(path, is_message=True)
+
+
+def read_stream(stream: BinaryIO, name: str) -> Found:
+    """The one mail in a stream, which is read to its end: whoever writes it would take a closed pipe for a failure."""
+    start = _read_up_to(stream, READ_LIMIT_BYTES + _CHUNK_BYTES)
+    while stream.read(_CHUNK_BYTES):
+        pass
+    # Without its mbox From_ line before it is cut, or a large mail would not be the one that a mailbox holds.
+    raw, truncated = cut(_FROM_LINE.sub(b"", start, count=1))
+    return Found(name, raw, datetime.now(UTC), truncated)
 
 
 def count_path(path: Path) -> int | None:

@@ -15,6 +15,8 @@ run: Final = Table(
     Column("fetched_at", UtcDateTime, comment="when its last slice was fetched"),
     Column("finished_at", UtcDateTime, comment="when its last cleaning ended"),
     Column("last_error", Text),
+    Index("ix_run_account_started_at", "account", "started_at"),
+    Index("ix_run_account_finished_at", "account", "finished_at"),
     comment="one pass over a mailbox, in slices",
 )
 
@@ -98,4 +100,19 @@ login_token: Final = Table(
     Column("quiet_until", UtcDateTime, comment="before this nobody else asks the token endpoint"),
     Column("refusal", Text, comment="what the token endpoint said when it gave no token"),
     comment="OAuth2 logins: what was granted, and the tokens that are good now, all sealed",
+)
+
+schedule: Final = Table(
+    "schedule",
+    metadata,
+    Column("account", String(255), primary_key=True),
+    Column("interval_s", Integer, nullable=False, comment="the one that it was planned with"),
+    Column("since", UtcDateTime, nullable=False, comment="when it was first planned, or again after a pause"),
+    Column("planned_at", UtcDateTime, nullable=False, comment="when next_at was decided"),
+    Column("next_at", UtcDateTime, nullable=False, comment="when it is asked for next"),
+    Column("requested_at", UtcDateTime, comment="when it was last asked for"),
+    Column("run_id", String(64), comment="of the last request"),
+    Column("puts", Integer, nullable=False, comment="how often it was asked for since a run of it began"),
+    Column("is_told", Boolean, nullable=False, comment="a person was told that it is not well"),
+    comment="when each active account with an interval is asked for; the scheduler's",
 )

@@ -1,0 +1,115 @@
+"""What became of the passes over each account, and of the mails that they found. Only reads."""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Engine, Select, and_, exists, func, or_, select, union_all
+from sqlalchemy import literal_column as words
+
+from services.scheduler.planning import LEASE_AT_MOST
+from services.scheduler.watching import Passes
+from shared.tables.fetcher import bounce_account, found, lease, run, schedule
+from shared.tables.ledger import dead_letter, raw, raw_run
+from shared.tables.transactions import now_of, transaction
+
+
+@dataclass(slots=True)
+class Tally:
+    """Mails of one account; each is in exactly one of the counts."""
+
+    hard: int = 0
+    soft: int = 0
+    unidentified: int = 0
+    ignored: int = 0
+    duplicate: int = 0
+    """Recorded before, through another run or a publisher."""
+    dead_lettered: int = 0
+    waiting: int = 0
+    """Found, and neither recorded nor dead yet."""
+    unread: int = 0
+    """Could not be read (yet); still in the mailbox."""
+
+
+def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
+    """The database's now, and what is known of the passes over every account, by name. Raises DatabaseUnreachable."""
+    one = run.alias()
+    of_account = one.c.account == bounce_account.c.name
+    is_ended = or_(one.c.finished_at.is_not(None), one.c.last_error.is_not(None))
+    last_ended = select(one.c.run_id).where(of_account, is_ended).order_by(one.c.started_at.desc()).limit(1)
+    query = (
+        select(
+            bounce_account.c.name,
+            bounce_account.c.is_active,
+            bounce_account.c.interval_s,
+            func.coalesce(schedule.c.since, bounce_account.c.created_at).label("since"),
+            schedule.c.next_at,
+            schedule.c.is_told,
+            select(func.max(one.c.finished_at)).where(of_account).scalar_subquery().label("succeeded_at"),
+            select(func.max(one.c.started_at)).where(of_account).scalar_subquery().label("tried_at"),
+            run.c.started_at,
+            run.c.finished_at,
+            run.c.last_error,
+            lease.c.until,
+        )
+        .outerjoin(schedule, schedule.c.account == bounce_account.c.name)
+        .outerjoin(lease, lease.c.account == bounce_account.c.name)
+        .outerjoin(run, run.c.run_id == last_ended.correlate(bounce_account).scalar_subquery())
+        .order_by(bounce_account.c.name)
+    )
+    with transaction(engine, is_reading=True) as connection:
+        now = now_of(connection)
+        rows = connection.execute(query).all()
+    return now, [_passes(row, now) for row in rows]
+
+
+def _passes(row: Any, now: datetime) -> Passes:
+    error = row.last_error
+    if error is not None and row.finished_at is None and row.succeeded_at is not None:
+        # Another pass came to its end after this one had begun: it was turned away for that one, and all is well.
+        error = None if row.succeeded_at > row.started_at else error
+    return Passes(
+        account=row.name,
+        is_active=row.is_active,
+        interval=timedelta(seconds=row.interval_s),
+        since=row.since,
+        next_at=row.next_at,
+        succeeded_at=row.succeeded_at,
+        tried_at=row.tried_at,
+        has_failed=error is not None and row.finished_at is None,
+        last_error=error,
+        is_worked_on=row.until is not None and now < row.until < now + LEASE_AT_MOST,
+        is_told=bool(row.is_told),
+    )
+
+
+def tally_mails(engine: Engine, within: timedelta | None) -> dict[str, Tally]:
+    """By account, the mails of all runs that began within that time; those that wait or cannot be read, always.
+
+    An account without any mail is not in it. Raises DatabaseUnreachable.
+    """
+    name = found.c.raw_id
+    is_recorded = exists().where(raw.c.raw_id == name)
+    is_dead = exists().where(dead_letter.c.raw_id == name, dead_letter.c.state != "replayed")
+    with transaction(engine, is_reading=True) as connection:
+        begun = run.c.started_at >= now_of(connection) - within if within is not None else run.c.run_id.is_not(None)
+
+        def of_runs(kind: Any, table: Any, *conditions: Any) -> Select[Any]:
+            mails = select(run.c.account, kind.label("kind"), table.c.raw_id).where(begun, *conditions)
+            return mails.select_from(table).join(run, run.c.run_id == table.c.run_id).distinct()
+
+        dead = dead_letter.c.raw_id
+        is_only_dead = and_(dead_letter.c.state != "replayed", ~exists().where(raw.c.raw_id == dead))
+        kinds = union_all(
+            of_runs(raw.c.verdict, raw),
+            of_runs(words("'duplicate'"), raw_run),
+            of_runs(words("'dead_lettered'"), dead_letter, dead.is_not(None), is_only_dead),
+            select(found.c.account, words("'waiting'"), name).where(name.is_not(None), ~is_recorded, ~is_dead),
+            select(found.c.account, words("'unread'"), name).where(name.is_(None)),
+        ).subquery()
+        counts = select(kinds.c.account, kinds.c.kind, func.count()).group_by(kinds.c.account, kinds.c.kind)
+        tallies: dict[str, Tally] = defaultdict(Tally)
+        for account, kind, count in connection.execute(counts):
+            setattr(tallies[account], "ignored" if kind == "ignore" else kind, count)
+    return dict(tallies)
