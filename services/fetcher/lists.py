@@ -46,7 +46,7 @@ class BounceAccount:
     @property
     def secret_purpose(self) -> str:
         """What its secret is sealed for: so nobody has it sent to another server by changing the row."""
-        return f"the account {self.name!r} ({self.user} at {self.host})"
+        return f"the account {self.name!r}\n{self.user}\n{self.host}"
 
 
 @dataclass(frozen=True, slots=True)
