@@ -71,7 +71,7 @@ def read_server(text: str) -> tuple[str, int | None]:
         host, _, port = host.partition(":")
         if not port:
             raise ConfigurationError(f"{text!r} ends before its port")
-    host = host.rstrip(".")
+    host = host.rstrip(".").lower()
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii")
