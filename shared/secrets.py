@@ -47,7 +47,7 @@ class SecretBox:
         self._first = _key_id(keys[0])
 
     def seal(self, text: str, purpose: str) -> str:
-        """Never the same twice. `purpose` says what it is for, and has to be said again to open it."""
+        """Never the same twice. `purpose` says what it is for, and has to be said again to open it; its first line names it."""
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + self._ciphers[self._first].encrypt(nonce, text.encode(), purpose.encode())
         return f"v1.{self._first}.{base64.urlsafe_b64encode(sealed).decode('ascii')}"
@@ -58,14 +58,15 @@ class SecretBox:
         cipher = self._ciphers.get(key_id)
         if cipher is None:
             raise CannotOpen(
-                f"the secret of {purpose} was sealed by a key that is not in {KEY_VARIABLE}: add the old key after the new one, "
-                "separated by a comma, or set the secret anew"
+                f"the secret of {_named(purpose)} was sealed by a key that is not in {KEY_VARIABLE}: "
+                "add the old key after the new one, separated by a comma, or set the secret anew"
             )
         try:
             return cipher.decrypt(data[:_NONCE_BYTES], data[_NONCE_BYTES:], purpose.encode()).decode()
         except (InvalidTag, ValueError):
             raise CannotOpen(
-                f"the secret of {purpose} was damaged, or sealed for something else (was its row changed by hand?): set it anew"
+                f"the secret of {_named(purpose)} was damaged, or sealed for something else: set it anew. "
+                "Was its row changed by hand?"
             ) from None
 
     def is_stale(self, sealed: str) -> bool:
@@ -104,6 +105,10 @@ def _key_id(key: bytes) -> str:
     return hashlib.sha256(b"mailroom key\n" + key).hexdigest()[:8]
 
 
+def _named(purpose: str) -> str:
+    return purpose.partition("\n")[0]
+
+
 def _parts(sealed: str, purpose: str) -> tuple[str, bytes]:
     version, _, rest = sealed.partition(".")
     key_id, _, data = rest.partition(".")
@@ -112,5 +117,5 @@ def _parts(sealed: str, purpose: str) -> tuple[str, bytes]:
     except (binascii.Error, ValueError):
         decoded = b""
     if version != "v1" or len(decoded) < _NONCE_BYTES:
-        raise CannotOpen(f"the secret of {purpose} is not in a form that this version knows: set it anew")
+        raise CannotOpen(f"the secret of {_named(purpose)} is not in a form that this version knows: set it anew")
     return key_id, decoded

@@ -46,7 +46,7 @@ class BounceAccount:
     @property
     def secret_purpose(self) -> str:
         """What its secret is sealed for: so nobody has it sent to another server by changing the row."""
-        return f"the account {self.name!r} ({self.user} at {self.host})"
+        return f"the account {self.name!r}\n{self.user}\n{self.host}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ def read_server(text: str) -> tuple[str, int | None]:
         host, _, port = host.partition(":")
         if not port:
             raise ConfigurationError(f"{text!r} ends before its port")
-    host = host.rstrip(".")
+    host = host.rstrip(".").lower()
     if not host.isascii():
         try:
             host = host.encode("idna").decode("ascii")

@@ -1,10 +1,12 @@
 """A private Dovecot: POP3 and IMAP, with implicit TLS, STARTTLS and in the clear, over one Maildir a user."""
 
 import base64
+import contextlib
 import hmac
 import itertools
 import json
 import os
+import poplib
 import pwd
 import secrets
 import socket
@@ -18,6 +20,7 @@ from pathlib import Path
 from tests.servers import certificates, choosing, finding
 from tests.servers.dovecot_configuration import configuration
 from tests.servers.server import Program, Server
+from tests.servers.waiting import eventually
 
 PACKAGES = ["dovecot-pop3d", "dovecot-imapd"]
 HOST = "localhost"
@@ -61,6 +64,19 @@ class DovecotServer(Server):
         (self._users / user).write_text(f"{user}:{{PLAIN}}{password}\n")
         os.chown(self._users / user, self._owner.pw_uid, self._owner.pw_gid)
         self._folder(user, "INBOX")
+
+    def change_password(self, user: str, password: str) -> None:
+        """It holds when this returns: Dovecot looks once a second whether the file has another time stamp, in seconds."""
+        file = self._users / user
+        before = file.stat().st_mtime
+        self.add_user(user, password)
+        os.utime(file, (before + 2, before + 2))
+        eventually(lambda: self._takes(user, password), "the new password", ignoring=(poplib.error_proto,))
+
+    def _takes(self, user: str, password: str) -> bool:
+        with contextlib.closing(poplib.POP3("127.0.0.1", self.pop3_port, timeout=10)) as client:
+            client.user(user)
+            return client.pass_(password).startswith(b"+OK")
 
     def mailbox(self, user: str, password: str = "secret of the tests") -> "Mailbox":
         """A new user's mailbox."""
