@@ -28,6 +28,8 @@ LOGIN_REMOVES: Final = 500
 
 After each login that ended well twice as many: each lists the mailbox anew.
 """
+LOGIN_REMOVES_AT_MOST: Final = 8_000
+"""A server has Deadlines.idle_s to delete them at QUIT; Dovecot was seen to take longer for 64,000."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,7 @@ class FetchHandler:
             self._checkpoint.mark_cleaned(cleaned.place(account.name), cleaned.uids, self._clock())
             log.info("mailbox_cleaned", account=account.name, run_id=run.run_id, mails=len(cleaned.uids))
             first += len(part)
-            share *= 2
+            share = min(2 * share, LOGIN_REMOVES_AT_MOST)
 
     def _await_ledger(self, run: "_Run", lease: "_Lease") -> None:
         """Until nothing of the run waits, or nothing has moved for a while; logged out all the time."""

@@ -1,13 +1,11 @@
 """An IMAP folder: known by UIDVALIDITY and UID, examined while it is read, selected only to clean (RFC 3501, 4315, 6851)."""
 
 import contextlib
-import imaplib
 import re
-import socket
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from imapclient import DELETED, IMAPClient, SocketTimeout
+from imapclient import DELETED
 from imapclient.exceptions import (
     IMAPClientAbortError,
     IMAPClientError,
@@ -17,29 +15,24 @@ from imapclient.exceptions import (
 )
 
 from services.fetcher.emptying import require_sendable
-from services.fetcher.endpoint import Endpoint, Tls, wrong_mode
+from services.fetcher.endpoint import Endpoint, Tls
 from services.fetcher.errors import (
     CannotClean,
     ConnectionLost,
     FolderMissing,
     LoginOver,
     LoginRefused,
-    MailboxError,
     MailboxLocked,
-    MailboxUnreachable,
     MailUnreadable,
     StartTlsMissing,
-    WrongPort,
-    WrongProtocol,
     connection_error,
 )
 from services.fetcher.imap_answers import LISTED, READ, Answers, read_listing, read_mails
+from services.fetcher.imap_connection import connect_imap
 from services.fetcher.login import Login
 from services.fetcher.ports import Fetched, Listed
 from services.fetcher.watchdog import Watchdog, opening
 
-_ANSWER_LIMIT_BYTES: Final = 64 * 1024 * 1024
-"""A window of mails is at most 25 MiB, whatever their sizes were said to be."""
 _LIST_CHUNK: Final = 5_000
 _LINE_TOO_LONG: Final = "got more than"
 _STORE_CHUNK: Final = 200
@@ -51,7 +44,7 @@ def open_imap(endpoint: Endpoint, login: Login, folder: str, *, to_clean: bool) 
     require_sendable(folder, "the folder")
     plain = endpoint.connect()
     with opening(endpoint, plain):
-        client = _greet(endpoint, plain)
+        client = connect_imap(endpoint, plain)
         try:
             if endpoint.tls == Tls.STARTTLS:
                 _start_tls(client, endpoint)
@@ -61,76 +54,6 @@ def open_imap(endpoint: Endpoint, login: Login, folder: str, *, to_clean: bool) 
         except BaseException:
             _shut(client)
             raise
-
-
-class _Connection(imaplib.IMAP4):
-    """imaplib on a socket that is there already; an answer that has no end ends at _ANSWER_LIMIT_BYTES."""
-
-    def __init__(self, endpoint: Endpoint, connected: socket.socket) -> None:
-        self._connected = connected
-        self._received_bytes = 0
-        super().__init__(endpoint.host, endpoint.port)
-
-    def _create_socket(self, timeout: float | None) -> socket.socket:
-        return self._connected
-
-    def send(self, data: bytes) -> None:  # type: ignore[override]
-        self._received_bytes = 0
-        super().send(data)
-
-    def read(self, size: int) -> bytes:
-        self._count(size)
-        return super().read(size)
-
-    def readline(self) -> bytes:
-        line = super().readline()
-        self._count(len(line))
-        return line
-
-    def _count(self, size_bytes: int) -> None:
-        self._received_bytes += size_bytes
-        if self._received_bytes > _ANSWER_LIMIT_BYTES:
-            raise self.abort("the answer has no end in sight")
-
-
-class _Client(IMAPClient):  # type: ignore[misc]
-    """IMAPClient on that, so that its handshake and greeting, too, end in time."""
-
-    def __init__(self, endpoint: Endpoint, connected: socket.socket) -> None:
-        self._endpoint = endpoint
-        self._connected = connected
-        super().__init__(
-            endpoint.host,
-            endpoint.port,
-            ssl=endpoint.tls == Tls.IMPLICIT,
-            timeout=SocketTimeout(endpoint.deadlines.connect_s, endpoint.deadlines.idle_s),
-        )
-
-    def _create_IMAP4(self) -> imaplib.IMAP4:  # noqa: N802 (IMAPClient's)
-        return _Connection(self._endpoint, self._connected)
-
-
-def _greet(endpoint: Endpoint, plain: socket.socket) -> Any:
-    connected = endpoint.secure(plain) if endpoint.tls == Tls.IMPLICIT else plain
-    try:
-        return _Client(endpoint, connected)
-    except (OSError, IMAPClientError) as exc:
-        connected.close()
-        raise _greeting_error(exc, endpoint) from exc
-
-
-def _greeting_error(exc: Exception, endpoint: Endpoint) -> MailboxError:
-    advice = wrong_mode(endpoint.tls)
-    said = str(exc)
-    if isinstance(exc, TimeoutError):
-        return WrongPort(f"{endpoint.where} does not greet: {advice}")
-    if isinstance(exc, OSError):
-        return connection_error(exc, endpoint.host, endpoint.port)
-    if "BYE" in said.upper():
-        return MailboxUnreachable(f"{endpoint.where} does not serve now: {said[:200]}")
-    if isinstance(exc, IMAPClientAbortError) and "unexpected response" not in said:
-        return WrongPort(f"{endpoint.where} does not greet ({said[:200]}): {advice}")
-    return WrongProtocol(f"{endpoint.where} does not greet as IMAP does: {advice}")
 
 
 def _start_tls(client: Any, endpoint: Endpoint) -> None:

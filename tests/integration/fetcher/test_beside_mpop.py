@@ -20,7 +20,10 @@ ODD = [
 
 
 def test_the_same_set_of_mails(mailbox: Mailbox, way: Way, ledger: Ledger, fetching: Fetch, tmp_path: Path) -> None:
-    mails = [b"\r\n".join(file.read_bytes().splitlines()) + b"\r\n" for file in SAMPLES]
+    texts = [
+        file.read_bytes().replace(b"\x00", b"?") for file in SAMPLES
+    ]  # IMAP has no NUL: Dovecot gives 0x80 instead
+    mails = [b"\r\n".join(text.splitlines()) + b"\r\n" for text in texts]
     mails += [*ODD, *(mail(number) for number in range(120))]
     assert len(SAMPLES) > 5
     for one in mails:

@@ -16,6 +16,7 @@ from services.fetcher.emptying import read_emptying
 from services.fetcher.endpoint import Deadlines, Endpoint, Protocol, Tls
 from services.fetcher.handler import FetchHandler
 from services.fetcher.login import PasswordLogin
+from services.fetcher.sources import open_source
 from services.fetcher.store_sql import SqlCheckpoint
 from shared.bus import BatchLimits
 from shared.identity import READ_LIMIT_BYTES, raw_id
@@ -230,3 +231,13 @@ def test_a_refused_login_is_never_tried_again(ledger: Ledger, protocol: Protocol
         ledger.bus.publish([fetch_request_message(request)])  # type: ignore[arg-type]
         assert sum(b"canary" in line for line in bad.heard) == 1
     assert clock.waited_s == 0
+
+
+@pytest.mark.parametrize("pipelines", [False, True])
+def test_a_source_of_the_command_line_passes_over_a_mail_that_breaks_the_connection(pipelines: bool) -> None:
+    maildrop = Maildrop(FEW, names(FEW), breaks_at={M[1]}, pipelines=pipelines)
+    with serving(maildrop) as server:
+        mails = list(open_source(f"pop3://joe@127.0.0.1:{server.port}?tls=none", "canary"))
+    assert sorted(mail.raw for mail in mails if mail.raw) == [M[0], M[2]]
+    [error] = [mail.error for mail in mails if mail.error]
+    assert "cannot be read" in error
