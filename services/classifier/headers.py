@@ -84,7 +84,11 @@ class Headers:
 
 def _lower(text: str) -> str:
     """Names are ASCII; other letters stay, for some become two in lower case, and places would not agree."""
-    return text.lower() if text.isascii() else text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+    return (
+        text.lower()
+        if text.isascii()
+        else text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+    )
 
 
 def _unfold(value: str) -> str:
