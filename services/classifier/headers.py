@@ -25,24 +25,24 @@ _TYPE: Final = re.compile(r"\s*([a-z0-9!#$&^_.+*-]{1,64})\s*/\s*([a-z0-9!#$&^_.+
 class Headers:
     """The fields of a header block, looked for when they are asked for: of a few dozen fields few ever are."""
 
-    __slots__ = ("_lowered", "_parameters", "_text")
+    __slots__ = ("_lowered", "_parameters", "_text", "_type")
 
     def __init__(self, text: str) -> None:
         self._text: Final = f"\n{text}"
         self._lowered: Final = _lower(self._text)
+        self._type: Final = self.first("content-type")
         self._parameters: dict[str, str] | None = None
 
     @property
     def content_type(self) -> str:
         """The media type in lower case, or ''."""
-        return media_type(self.first("content-type"))
+        return media_type(self._type)
 
     @property
     def parameters(self) -> dict[str, str]:
         """Of Content-Type, names in lower case."""
         if self._parameters is None:
-            value = self.first("content-type")
-            self._parameters = parse_parameters(value) if "=" in value else {}
+            self._parameters = parse_parameters(self._type) if "=" in self._type else {}
         return self._parameters
 
     def first(self, name: str) -> str:
