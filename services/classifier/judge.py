@@ -66,9 +66,7 @@ def examine(raw: bytes, rulebook: Rulebook | None = None) -> Examination:
     kind = recognition.kind
     campaign = find_campaign(anatomy.returned)
     if kind not in (Kind.BOUNCE, Kind.FEEDBACK_REPORT):
-        return Examination(
-            mail, anatomy, recognition, Judgement(kind, message_verdict(kind, ()), None, campaign, ())
-        )
+        return Examination(mail, anatomy, recognition, Judgement(kind, message_verdict(kind, ()), None, campaign, ()))
 
     reports = [read_report(text) for text in anatomy.reports]
     reporting_mta = next((report.reporting_mta for report in reports if report.reporting_mta), "")

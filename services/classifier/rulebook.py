@@ -50,6 +50,9 @@ class _Form(IntEnum):
     LITERAL = 3
 
 
+_Rank = tuple[int, bool, int, _Form]
+
+
 def _form_of(pattern: str) -> _Form:
     return _Form.PATTERN if _SYNTAX.search(pattern) else _Form.LITERAL
 
@@ -62,7 +65,7 @@ class _Entry:
     text: str
     form: _Form
     is_pattern: bool = False
-    rank: tuple[int, bool, int, _Form] = field(init=False)
+    rank: _Rank = field(init=False)
     is_scoped: bool = field(init=False)
     is_vetoed: bool = field(init=False)
     gapped: "_Set[None] | None" = None
@@ -75,6 +78,10 @@ class _Entry:
         self.is_vetoed = self.rule.is_hard and self.rule.priority < VETO_LIMIT
         if self.form is _Form.GAPPED:
             self.gapped = _Set([(self.text, None)])
+
+    def holds(self, text: str) -> bool:
+        """Whether a text that holds its piece matches as a whole."""
+        return self.gapped is None or bool(self.gapped.find(text))
 
     def words(self, text: str) -> str:
         """What it matched."""
@@ -157,43 +164,49 @@ class Rulebook:
         looked for in `spoken`, the text before it was folded.
         """
         found = self._find_known(text) if len(text) <= KNOWN_LIMIT_CHARACTERS else self._find(text)
-        is_vetoed = False
-        for entry, _ in found:
-            if entry.rule.veto and entry.rule.speaks_of(remote, reporting):
-                is_vetoed = True
-        best: _Entry | None = None
-        words = ""
+        host = remote
+        is_vetoed: bool | None = None
         for entry, clause in found:
-            if (is_vetoed and entry.is_vetoed) or (best is not None and entry.rank <= best.rank):
-                continue
-            if entry.is_scoped:
-                if not remote and spoken:
-                    remote, spoken = find_host(spoken), ""
-                if not entry.rule.speaks_of(remote, reporting):
+            if entry.is_vetoed:
+                if is_vetoed is None:
+                    is_vetoed = _is_vetoed(found, text, remote, reporting)
+                if is_vetoed:
                     continue
-            best, words = entry, clause
-        return Match(best.rule, words[:EVIDENCE_LIMIT] or best.words(text)) if best else None
+            if entry.is_scoped:
+                if not host and spoken:
+                    host, spoken = find_host(spoken), ""
+                if not entry.rule.speaks_of(host, reporting):
+                    continue
+            if entry.holds(text):
+                return Match(entry.rule, clause[:EVIDENCE_LIMIT] or entry.words(text))
+        return None
 
     def every(self, text: str) -> list[Match]:
         """All rules that match, best first, hosts and vetoes aside; for people."""
-        found = sorted(self._find(text), key=lambda found: found[0].rank, reverse=True)
-        matches = {entry.rule.id: Match(entry.rule, words or entry.words(text)) for entry, words in reversed(found)}
-        return list(reversed(matches.values()))
+        matches: dict[str, Match] = {}
+        for entry, words in self._find(text):
+            if entry.rule.id not in matches and entry.holds(text):
+                matches[entry.rule.id] = Match(entry.rule, words or entry.words(text))
+        return list(matches.values())
 
     def _find(self, text: str) -> list[tuple[_Entry, str]]:
-        """All entries that match, combinations with their clause."""
+        """All entries that match, best first, combinations with their clause; of a pattern with a gap only a piece."""
         found: list[tuple[_Entry, str]] = []
         names = 0
         for entry in self._pieces.find(text):
             if isinstance(entry, int):
                 names |= entry
-            elif entry.gapped is None or entry.gapped.find(text):
+            else:
                 found.append((entry, ""))
         if names & (names - 1):
-            is_decided = any(entry.rule.priority >= self._undisputed and not entry.is_scoped for entry, _ in found)
+            is_decided = any(
+                entry.rule.priority >= self._undisputed and not entry.is_scoped and entry.holds(text)
+                for entry, _ in found
+            )
             possible = [each for each in self._combinations if each.names & names == each.names]
             if possible and not is_decided:
                 found += self._find_together(text, possible)
+        found.sort(key=_rank_of, reverse=True)
         return found
 
     def _find_together(self, text: str, possible: list[_Together]) -> Iterator[tuple[_Entry, str]]:
@@ -203,6 +216,14 @@ class Rulebook:
                 names |= bit
             if names & (names - 1):
                 yield from ((each.entry, clause.strip()) for each in possible if each.names & names == each.names)
+
+
+def _rank_of(found: tuple[_Entry, str]) -> _Rank:
+    return found[0].rank
+
+
+def _is_vetoed(found: list[tuple[_Entry, str]], text: str, remote: str, reporting: str) -> bool:
+    return any(entry.rule.veto and entry.rule.speaks_of(remote, reporting) and entry.holds(text) for entry, _ in found)
 
 
 def build(rules: Iterable[Rule]) -> Rulebook:
