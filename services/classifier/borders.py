@@ -3,8 +3,6 @@
 import re
 from typing import Final
 
-import re2
-
 from services.classifier.signs import literal_words
 
 _RULE_CHARACTERS: Final = "-=_*|#>+~. \t:"
@@ -14,42 +12,37 @@ _RETURNED_HEADER: Final = re.compile(
     re.IGNORECASE,
 )
 _CERTAIN: Final = re.compile(
-    rb"below this line is a copy|this is a copy of the message|original message follows"
-    rb"|(?:returned|unsent|undelivered) (?:mail|message) (?:follows|below)"
+    r"below this line is a copy|this is a copy of the message|original message follows"
+    r"|(?:returned|unsent|undelivered) (?:mail|message) (?:follows|below)"
 )
-_BLANK_BEFORE: Final = (b"\n\n", b"-\n", b"=\n", b"*\n")
-_BORDER: Final = re2.compile(
-    (
-        r"(?im)^[-=_*|#>+~. \t:]*(?:(?:" + "|".join(re2.escape(words) for words in literal_words("border")) + r")"
-        r"|((?:received: (?:from|by|\()|return-path: ?<|dkim-signature:|message-id: ?<)))"
-        r"|^(?:---|===|\*\*\*|\|--)[^\n]{0,80}(?:message|header)"
-    ).encode()
+_BLANK_BEFORE: Final = ("\n\n", "-\n", "=\n", "*\n")
+# Over lower case, from the line end before. Possessive, so that a rule of dashes is read once.
+_BORDER: Final = re.compile(
+    r"\n[-=_*|#>+~. \t:]*+(?:(?:" + "|".join(map(re.escape, literal_words("border"))) + r")"
+    r"|(received: (?:from|by|\()|return-path: ?<|dkim-signature:|message-id: ?<))"
+    r"|\n(?:---|===|\*\*\*|\|--)[^\n]{0,80}(?:message|header)"
 )
 
 
 def split_returned(text: str) -> tuple[str, str]:
     """A notice and what it quotes: from a line that announces the returned message, or from its own first header."""
-    encoded = text.encode("utf-8", "replace")
-    for found in _BORDER.finditer(encoded):
-        start, end = found.span()
-        if not start:
-            continue
+    lowered = text.lower()
+    if len(lowered) != len(text):  # some letters become two, and places would not agree
+        lowered = "".join(letter.lower()[0] for letter in text)
+    for found in _BORDER.finditer(lowered):
+        start, end = found.start() + 1, found.end()
         if found.group(1):
-            if encoded[max(0, start - 80) : start].rstrip(b" \t")[-2:] in _BLANK_BEFORE:
-                return _decode(encoded[:start]), _decode(encoded[start:])
+            if text[max(0, start - 80) : start].rstrip(" \t")[-2:] in _BLANK_BEFORE:
+                return text[:start], text[start:]
             continue
-        line_end = encoded.find(b"\n", end)
-        line_end = len(encoded) if line_end < 0 else line_end
-        is_border = _CERTAIN.search(encoded[start:end].lower()) or (
-            line_end - start < 160 and _followed_by_headers(_decode(encoded[line_end + 1 : line_end + 4096]))
+        line_end = text.find("\n", end)
+        line_end = len(text) if line_end < 0 else line_end
+        is_border = _CERTAIN.search(lowered, start, end) or (
+            line_end - start < 160 and _followed_by_headers(text[line_end + 1 : line_end + 4096])
         )
         if is_border:
-            return _decode(encoded[:start]), _decode(encoded[line_end + 1 :])
+            return text[:start], text[line_end + 1 :]
     return text, ""
-
-
-def _decode(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
 
 
 def _followed_by_headers(text: str) -> bool:

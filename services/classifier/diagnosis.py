@@ -24,12 +24,8 @@ _REPLY_START: Final = re.compile(
     r"[45](?<![^\s:<\"'(>][45])[0-5]\d[ \-](?!bytes|characters|kb|mb|messages|hours|seconds|minutes|days)",
     re.IGNORECASE,
 )
-_STAGES: Final = Signs("mail_stage", "rcpt_stage", "data_stage")
-_CONNECT: Final = re.compile(
-    r"(?:after (?:pipelined )?|in (?:reply|response) to |did not like our |>>> )(?:helo|ehlo)"
-    r"|after initial connection|my name was rejected|greeting failed"
-)
-_AFTER_DATA: Final = "failed after i sent the message"
+_STAGES: Final = ("connect", "mail", "data", "rcpt")
+_SIGNS: Final = Signs(*_STAGES)
 _STAGED: Final = frozenset({"user-unknown", "suspend", "filtered", "host-unknown"})
 _UNSAID: Final = frozenset({"on-hold", "undefined"})
 _BEFORE_RECIPIENT: Final = {"connect": "blocked", "mail": "rejected"}
@@ -104,15 +100,8 @@ def diagnose(finding: Finding, anatomy: Anatomy, matcher: Matcher) -> Diagnosis:
 @lru_cache(maxsize=_NOTICES)
 def find_stage(text: str) -> str:
     """What was answered: 'connect' (the host, HELO), 'mail', 'rcpt', 'data', or '' where nobody says."""
-    folded = " ".join(text[:STAGE_LIMIT].lower().split())
-    found = _STAGES.look(folded)
-    if _CONNECT.search(folded):
-        return "connect"
-    if "mail_stage" in found:
-        return "mail"
-    if "data_stage" in found or _AFTER_DATA in folded:
-        return "data"
-    return "rcpt" if "rcpt_stage" in found else ""
+    found = _SIGNS.look(" ".join(text[:STAGE_LIMIT].lower().split()))
+    return next((stage for stage in _STAGES if stage in found), "")
 
 
 def reason_at_stage(reason: str, status: str, find: Callable[[], str], *, is_sure: bool = False) -> str:

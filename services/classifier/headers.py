@@ -12,7 +12,8 @@ KNOWN_LIMIT_BYTES: Final = 200
 
 _FOLD: Final = re.compile(r"\n[ \t]+")
 # Exchange gateways write `Name : value`.
-_FIELD: Final = re.compile(r"^([!-9;-~]{1,76})[ \t]{0,8}:(.*(?:\n[ \t].*)*)", re.MULTILINE)
+_FIELD: Final = re.compile(r"^[!-9;-~]{1,76}[ \t]{0,8}:", re.MULTILINE)
+_VALUE: Final = re.compile(r"[ \t]{0,8}:(.*(?:\n[ \t].*)*)")
 _FIELD_START: Final = re.compile(rb"\n(?=[^ \t\n])")
 _USUAL_TYPES: Final = frozenset(
     {"text/plain", "text/html", "multipart/report", "multipart/mixed", "multipart/alternative", "message/rfc822",
@@ -22,37 +23,41 @@ _TYPE: Final = re.compile(r"\s*([a-z0-9!#$&^_.+*-]{1,64})\s*/\s*([a-z0-9!#$&^_.+
 
 
 class Headers:
-    """The fields of a header block by their names in lower case; lines that are no fields are passed over."""
+    """The fields of a header block, looked for when they are asked for: of a few dozen fields few ever are."""
 
-    __slots__ = ("_parameters", "_values")
+    __slots__ = ("_lowered", "_parameters", "_text", "_type")
 
     def __init__(self, text: str) -> None:
-        self._values: Final[dict[str, list[str]]] = {}
+        self._text: Final = f"\n{text}"
+        self._lowered: Final = _lower(self._text)
+        self._type: Final = self.first("content-type")
         self._parameters: dict[str, str] | None = None
-        for name, value in _FIELD.findall(text):
-            self._values.setdefault(name.lower(), []).append(value)
 
     @property
     def content_type(self) -> str:
         """The media type in lower case, or ''."""
-        return media_type(self.first("content-type"))
+        return media_type(self._type)
 
     @property
     def parameters(self) -> dict[str, str]:
         """Of Content-Type, names in lower case."""
         if self._parameters is None:
-            value = self.first("content-type")
-            self._parameters = parse_parameters(value) if "=" in value else {}
+            self._parameters = parse_parameters(self._type) if "=" in self._type else {}
         return self._parameters
 
     def first(self, name: str) -> str:
         """The first value, unfolded, otherwise as it stands in the message; '' when there is none."""
-        values = self._values.get(name)
-        return _unfold(values[0]) if values else ""
+        found = self._find(name)
+        return _unfold(found.group(1)) if found else ""
 
     def all(self, name: str) -> list[str]:
         """Every value, at most 1,000."""
-        return [_unfold(value) for value in self._values.get(name, ())[:HEADERS_LIMIT]]
+        values: list[str] = []
+        found = self._find(name)
+        while found is not None and len(values) < HEADERS_LIMIT:
+            values.append(_unfold(found.group(1)))
+            found = self._find(name, found.end())
+        return values
 
     def decoded(self, name: str) -> str:
         """The first value with its encoded words (RFC 2047) decoded, or ''."""
@@ -60,10 +65,30 @@ class Headers:
         return decode_words(value) if "=?" in value else value
 
     def __contains__(self, name: str) -> bool:
-        return name in self._values
+        return self._find(name) is not None
 
     def __bool__(self) -> bool:
-        return bool(self._values)
+        return _FIELD.search(self._text) is not None
+
+    def _find(self, name: str, position: int = 0) -> re.Match[str] | None:
+        """The next field of this name, given in lower case; group 1 is its value."""
+        start = f"\n{name}"
+        position = self._lowered.find(start, position)
+        while position >= 0:
+            position += len(start)
+            if found := _VALUE.match(self._text, position):
+                return found
+            position = self._lowered.find(start, position)
+        return None
+
+
+def _lower(text: str) -> str:
+    """Names are ASCII; other letters stay, for some become two in lower case, and places would not agree."""
+    return (
+        text.lower()
+        if text.isascii()
+        else text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
+    )
 
 
 def _unfold(value: str) -> str:

@@ -25,7 +25,7 @@ KNOWN_LIMITS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Send:
     """The first tier that applies, and the words that name the send there."""
 

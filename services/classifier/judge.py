@@ -66,9 +66,7 @@ def examine(raw: bytes, rulebook: Rulebook | None = None) -> Examination:
     kind = recognition.kind
     campaign = find_campaign(anatomy.returned)
     if kind not in (Kind.BOUNCE, Kind.FEEDBACK_REPORT):
-        return Examination(
-            mail, anatomy, recognition, Judgement(kind, message_verdict(kind, set()), None, campaign, ())
-        )
+        return Examination(mail, anatomy, recognition, Judgement(kind, message_verdict(kind, ()), None, campaign, ()))
 
     reports = [read_report(text) for text in anatomy.reports]
     reporting_mta = next((report.reporting_mta for report in reports if report.reporting_mta), "")
@@ -98,7 +96,7 @@ def examine(raw: bytes, rulebook: Rulebook | None = None) -> Examination:
         outcomes.append(_outcome(conclusion, action, anatomy, send, mail.cuts))
     if outcomes and all(outcome.action == "delayed" for outcome in outcomes):
         kind = Kind.DELAY_NOTICE
-    verdict = message_verdict(kind, {outcome.verdict for outcome in outcomes})
+    verdict = message_verdict(kind, [outcome.verdict for outcome in outcomes])
     judgement = Judgement(kind, verdict, reporting_mta or None, campaign, tuple(outcomes))
     return Examination(mail, anatomy, recognition, judgement, send, delivered, conclusions)
 
@@ -140,7 +138,7 @@ def _judge_complaint(anatomy: Anatomy, send: Send, campaign: str | None) -> Judg
         )
         for recipient in complaint.recipients
     )  # fmt: skip
-    verdict = message_verdict(Kind.FEEDBACK_REPORT, {outcome.verdict for outcome in outcomes})
+    verdict = message_verdict(Kind.FEEDBACK_REPORT, [outcome.verdict for outcome in outcomes])
     return Judgement(Kind.FEEDBACK_REPORT, verdict, complaint.reporting_mta or None, campaign, outcomes)
 
 

@@ -26,7 +26,7 @@ _LOCAL_PART: Final = re.compile(r"([^\s<\"(]*)@")
 _REPLY_SUBJECT: Final = re.compile(r"\s*(?:re|aw|sv|antw|fwd?|wg|tr|rv|回复|答复)(?:\[\d+\])?\s?[:：]", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recognition:
     kind: Kind
     signs: tuple[str, ...]
@@ -62,7 +62,7 @@ def _recognise_by_signs(anatomy: Anatomy, rulebook: Rulebook) -> Recognition:
     head, notice = anatomy.head, anatomy.notice
     sender = head.decoded("from")[:300].lower()
     subject = head.decoded("subject")[:300].lower()
-    in_subject, in_notice = _SUBJECT.look(subject), _look_at(notice)
+    in_subject, in_notice = _look_at_subject(subject), _look_at(notice)
     is_from_daemon = bool(_SENDER.look(sender))
     strong = in_notice.get("strong", "")
     signs: list[str] = []
@@ -149,6 +149,12 @@ def _is_automatic(anatomy: Anatomy, in_subject: dict[str, str]) -> str:
     if head.first("precedence").strip().lower() in ("auto_reply", "auto-reply"):
         return "Precedence: auto_reply"
     return f"Subject: {in_subject['auto']}" if "auto" in in_subject else ""
+
+
+@lru_cache(maxsize=512)
+def _look_at_subject(subject: str) -> dict[str, str]:
+    """A server gives all its reports one subject."""
+    return _SUBJECT.look(subject)
 
 
 @lru_cache(maxsize=2)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from functools import lru_cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -10,6 +11,7 @@ from typing import Any, Final, Generic, TypeVar
 
 import re2
 
+from services.classifier.gaps import telling_piece
 from services.classifier.hosts import find_host
 from services.classifier.reasons import RANK
 from services.classifier.rule import WORDS_FILE, BadRule, Rule, names_of, own_words, parse_rules
@@ -25,7 +27,6 @@ WEAK_PRIORITY: Final = 25
 VETO_LIMIT: Final = 80
 """Hard rules below this are silent where a veto of these hosts matches: a false hard silences a good address."""
 
-_GAP: Final = re.compile(r"\[\^[^\]]*\](?:\*|\+|\{)|\.\*")
 _SYNTAX: Final = re.compile(r"[\[(*+?|^$]|\\[bdws]")
 # A full stop within a host name or a code ends no clause, nor does the colon behind an address.
 _CLAUSE_END: Final = re.compile(r"[.;!?:。；！？，](?:(?<=[。；！？，])|(?<![@>]:)(?=[ \"')\]]|$))")
@@ -40,22 +41,47 @@ class Match:
     words: str
 
 
+class _Form(IntEnum):
+    """How an entry is written; of entries that say the same, the plainest is shown as evidence."""
+
+    TOGETHER = 0
+    GAPPED = 1
+    PATTERN = 2
+    LITERAL = 3
+
+
+_Rank = tuple[int, bool, int, _Form]
+
+
+def _form_of(pattern: str) -> _Form:
+    return _Form.PATTERN if _SYNTAX.search(pattern) else _Form.LITERAL
+
+
 @dataclass(slots=True)
 class _Entry:
     """One phrase, pattern or combination of words; the greatest rank decides, at equal priority a deployment's own."""
 
     rule: Rule
     text: str
+    form: _Form
     is_pattern: bool = False
-    rank: tuple[int, bool, int] = field(init=False)
+    rank: _Rank = field(init=False)
     is_scoped: bool = field(init=False)
     is_vetoed: bool = field(init=False)
+    gapped: "_Set[None] | None" = None
+    """The whole of a pattern of which a piece is looked for."""
     _compiled: Any = None
 
     def __post_init__(self) -> None:
-        self.rank = (self.rule.priority, self.rule.is_own, -RANK[self.rule.reason])
+        self.rank = (self.rule.priority, self.rule.is_own, -RANK[self.rule.reason], self.form)
         self.is_scoped = self.rule.is_scoped
         self.is_vetoed = self.rule.is_hard and self.rule.priority < VETO_LIMIT
+        if self.form is _Form.GAPPED:
+            self.gapped = _Set([(self.text, None)])
+
+    def holds(self, text: str) -> bool:
+        """Whether a text that holds its piece matches as a whole."""
+        return self.gapped is None or bool(self.gapped.find(text))
 
     def words(self, text: str) -> str:
         """What it matched."""
@@ -107,7 +133,7 @@ class Rulebook:
             for number, name in enumerate(sorted({name for _, text in combinations for name in names_of(text)}))
         }
         self._combinations: Final = [
-            _Together(_Entry(rule, text), sum(bits[name] for name in set(names_of(text))))
+            _Together(_Entry(rule, text, _Form.TOGETHER), sum(bits[name] for name in set(names_of(text))))
             for rule, text in combinations
         ]
         self._undisputed: Final = max([VETO_LIMIT, *(rule.priority + 1 for rule, _ in combinations)])
@@ -116,13 +142,14 @@ class Rulebook:
         self._words: Final = _Set(words)
         pieces: list[tuple[str, _Entry | int]] = [*words]
         for rule in rules:
-            pieces += [(re2.escape(phrase), _Entry(rule, phrase)) for phrase in rule.phrases]
-            pieces += [(pattern, _Entry(rule, pattern, is_pattern=True)) for pattern in rule.patterns]
-        # An automaton is built while it reads. Apart, these three need half the states that they need together.
-        gaps = [piece for piece in pieces if _GAP.search(piece[0])]
-        literals = [piece for piece in pieces if not _SYNTAX.search(piece[0])]
-        others = [piece for piece in pieces if not _GAP.search(piece[0]) and _SYNTAX.search(piece[0])]
-        self._sets: Final = tuple(_Set(group) for group in (literals, others, gaps) if group)
+            for phrase in rule.phrases:
+                piece = re2.escape(phrase)
+                pieces.append((piece, _Entry(rule, phrase, _form_of(piece))))
+            for pattern in rule.patterns:
+                piece = telling_piece(pattern)
+                form = _form_of(piece) if piece == pattern else _Form.GAPPED
+                pieces.append((piece, _Entry(rule, pattern, form, is_pattern=True)))
+        self._pieces: Final = _Set(pieces)
         self._find_known: Final = lru_cache(maxsize=KNOWN_LIMIT)(self._find)
         """Servers say the same to thousands."""
 
@@ -137,44 +164,49 @@ class Rulebook:
         looked for in `spoken`, the text before it was folded.
         """
         found = self._find_known(text) if len(text) <= KNOWN_LIMIT_CHARACTERS else self._find(text)
-        is_vetoed = False
-        for entry, _ in found:
-            if entry.rule.veto and entry.rule.speaks_of(remote, reporting):
-                is_vetoed = True
-        best: _Entry | None = None
-        words = ""
+        host = remote
+        is_vetoed: bool | None = None
         for entry, clause in found:
-            if (is_vetoed and entry.is_vetoed) or (best is not None and entry.rank <= best.rank):
-                continue
-            if entry.is_scoped:
-                if not remote and spoken:
-                    remote, spoken = find_host(spoken), ""
-                if not entry.rule.speaks_of(remote, reporting):
+            if entry.is_vetoed:
+                if is_vetoed is None:
+                    is_vetoed = _is_vetoed(found, text, remote, reporting)
+                if is_vetoed:
                     continue
-            best, words = entry, clause
-        return Match(best.rule, words[:EVIDENCE_LIMIT] or best.words(text)) if best else None
+            if entry.is_scoped:
+                if not host and spoken:
+                    host, spoken = find_host(spoken), ""
+                if not entry.rule.speaks_of(host, reporting):
+                    continue
+            if entry.holds(text):
+                return Match(entry.rule, clause[:EVIDENCE_LIMIT] or entry.words(text))
+        return None
 
     def every(self, text: str) -> list[Match]:
         """All rules that match, best first, hosts and vetoes aside; for people."""
-        found = sorted(self._find(text), key=lambda found: found[0].rank, reverse=True)
-        matches = {entry.rule.id: Match(entry.rule, words or entry.words(text)) for entry, words in reversed(found)}
-        return list(reversed(matches.values()))
+        matches: dict[str, Match] = {}
+        for entry, words in self._find(text):
+            if entry.rule.id not in matches and entry.holds(text):
+                matches[entry.rule.id] = Match(entry.rule, words or entry.words(text))
+        return list(matches.values())
 
     def _find(self, text: str) -> list[tuple[_Entry, str]]:
-        """All entries that match, combinations with their clause."""
+        """All entries that match, best first, combinations with their clause; of a pattern with a gap only a piece."""
         found: list[tuple[_Entry, str]] = []
         names = 0
-        for group in self._sets:
-            for entry in group.find(text):
-                if isinstance(entry, int):
-                    names |= entry
-                else:
-                    found.append((entry, ""))
+        for entry in self._pieces.find(text):
+            if isinstance(entry, int):
+                names |= entry
+            else:
+                found.append((entry, ""))
         if names & (names - 1):
-            is_decided = any(entry.rule.priority >= self._undisputed and not entry.is_scoped for entry, _ in found)
+            is_decided = any(
+                entry.rule.priority >= self._undisputed and not entry.is_scoped and entry.holds(text)
+                for entry, _ in found
+            )
             possible = [each for each in self._combinations if each.names & names == each.names]
             if possible and not is_decided:
                 found += self._find_together(text, possible)
+        found.sort(key=_rank_of, reverse=True)
         return found
 
     def _find_together(self, text: str, possible: list[_Together]) -> Iterator[tuple[_Entry, str]]:
@@ -184,6 +216,14 @@ class Rulebook:
                 names |= bit
             if names & (names - 1):
                 yield from ((each.entry, clause.strip()) for each in possible if each.names & names == each.names)
+
+
+def _rank_of(found: tuple[_Entry, str]) -> _Rank:
+    return found[0].rank
+
+
+def _is_vetoed(found: list[tuple[_Entry, str]], text: str, remote: str, reporting: str) -> bool:
+    return any(entry.rule.veto and entry.rule.speaks_of(remote, reporting) and entry.holds(text) for entry, _ in found)
 
 
 def build(rules: Iterable[Rule]) -> Rulebook:

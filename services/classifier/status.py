@@ -52,10 +52,7 @@ def is_vague(code: str) -> bool:
 
 def best_status(reported: str, text: str) -> str:
     """What the report's field says, unless that is vague and the reply it quotes says more."""
-    quoted = find_status(text)
-    if is_vague(reported) and quoted:
-        return quoted
-    return reported or quoted
+    return find_status(text) or reported if is_vague(reported) else reported
 
 
 def reason_of_status(code: str) -> str:

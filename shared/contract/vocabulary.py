@@ -1,5 +1,6 @@
 """The words of the contract: what a message can be, and what can have become of a recipient."""
 
+from collections.abc import Collection
 from enum import StrEnum
 from typing import Final
 
@@ -52,7 +53,7 @@ class Fault(StrEnum):
 WORST_FIRST: Final = (Verdict.HARD, Verdict.SOFT, Verdict.UNIDENTIFIED)
 
 
-def message_verdict(kind: str, outcome_verdicts: frozenset[str] | set[str]) -> MessageVerdict:
+def message_verdict(kind: str, outcome_verdicts: Collection[str]) -> MessageVerdict:
     """The worst outcome; without outcomes a bounce is unidentified and all else is ignored, as complaints are."""
     for verdict in WORST_FIRST:
         if verdict in outcome_verdicts:
