@@ -101,10 +101,7 @@ class Consumer:
                 self.is_consuming = False
 
     def handle(self, batch: Sequence[Delivery], stopping: threading.Event) -> None:
-        """Run the handler until it succeeds and set aside what it rejects. Raises Transient when a server stays away.
-
-        Each batch that is given back in a row is held twice as long as the one before: the broker counts what comes back.
-        """
+        """Run the handler until it succeeds and set aside what it rejects. Raises Transient when a server stays away."""
         give_up_at = time.monotonic() + self._hold_s
         pause_s = 0.1
         while True:
@@ -118,17 +115,23 @@ class Consumer:
                     )
                     if self.queue_name == LEDGER_DEAD.name:  # where they will come from again
                         stopping.wait(_UNFILED_PAUSE_S)
-                self._hold_s = self._give_back_after_s
                 return
             except Transient as exc:
                 if stopping.is_set():
                     raise
                 if time.monotonic() >= give_up_at:
-                    self._hold_s = max(self._hold_s, min(self._hold_s * 2, LONGEST_HOLD_S))
                     raise
                 log.warning("batch_retried", queue=self.queue_name, messages=len(batch), cause=str(exc))
                 stopping.wait(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
+
+    def gave_back(self) -> None:
+        """What is given back in a row is held twice as long each time: the broker counts what comes back."""
+        self._hold_s = max(self._hold_s, min(self._hold_s * 2, LONGEST_HOLD_S))
+
+    def acked(self) -> None:
+        """The batch that was longest here is done."""
+        self._hold_s = self._give_back_after_s
 
 
 class _Session:
@@ -165,6 +168,7 @@ class _Session:
             drop_connection(self._connection)
         except Transient as exc:
             log.warning("batch_given_back", queue=name, cause=str(exc))
+            self._consumer.gave_back()
         finally:
             close_connection(self._connection)
             self._end()
@@ -226,7 +230,7 @@ class _Session:
             self._hand_over()
 
     def _hand_over(self) -> None:
-        if self._open.deliveries:
+        if self._open.deliveries and self._failure is None:
             self._unsettled.append(self._open)
             self._work.put(self._open)
             self._open = _Batch()
@@ -245,7 +249,7 @@ class _Session:
                 self._done.put((batch, exc))
 
     def _settle(self, channel: Any) -> None:
-        """Ack what is done, in order. Raises what ended a batch, after the acks of those before it."""
+        """Ack what is done, in order. Raises what ended a batch, once those before it are done, too."""
         while True:
             try:
                 batch, error = self._done.get_nowait()
@@ -265,7 +269,8 @@ class _Session:
             self._finished.discard(acked)
         if acked:
             channel.basic_ack(acked, multiple=True)
-        if self._failure is not None:
+            self._consumer.acked()
+        if self._failure is not None and not self._unsettled:
             raise self._failure
 
 

@@ -36,13 +36,13 @@ class Environment:
 
     def number(self, name: str, default: float, *, least: float = 0) -> float:
         """A number that is not below `least`."""
-        return self._parsed(name, default, float, least)
+        return self._parsed(name, default, float, least, math.inf)
 
-    def integer(self, name: str, default: int, *, least: int = 0) -> int:
-        """A whole number that is not below `least`."""
-        return int(self._parsed(name, default, int, least))
+    def integer(self, name: str, default: int, *, least: int = 0, most: float = math.inf) -> int:
+        """A whole number from `least` to `most`."""
+        return int(self._parsed(name, default, int, least, most))
 
-    def _parsed(self, name: str, default: float, parse: Callable[[str], float], least: float) -> float:
+    def _parsed(self, name: str, default: float, parse: Callable[[str], float], least: float, most: float) -> float:
         text = self.text(name, "")
         if not text:
             return default
@@ -51,8 +51,11 @@ class Environment:
         except ValueError:
             self._problems.append(f"{name} is {text!r}, which is not a {'whole ' if parse is int else ''}number")
             return default
-        if not least <= value < math.inf:
-            self._problems.append(f"{name} is {text}; it is at least {least}")
+        if not least <= value <= most or value == math.inf:
+            self._problems.append(
+                f"{name} is {text}; it is at least {least}{f' and at most {most}' if most < math.inf else ''}"
+            )
+            return default
         return value
 
     def complain(self, problem: str) -> None:

@@ -13,6 +13,7 @@ from services.commands.terminal import (
     progress_bar,
     refusals,
 )
+from services.ledger.app import LONGEST_DAYS
 from services.ledger.archive_sql import SqlArchive
 from shared.errors import ConfigurationError
 
@@ -34,7 +35,9 @@ def show(raw_id: str, database: str | None) -> None:
 
 
 @archive.command(epilog="Example: mailroom archive purge --older-than 7")
-@click.option("--older-than", type=click.IntRange(min=0), required=True, metavar="DAYS", help="Archived so long ago.")
+@click.option(
+    "--older-than", type=click.IntRange(0, LONGEST_DAYS), required=True, metavar="DAYS", help="Archived so long ago."
+)
 @_DATABASE
 def purge(older_than: int, database: str | None) -> None:
     """Drop the bytes of older mails now. What was counted stays, and so does the knowledge that a mail was kept once."""

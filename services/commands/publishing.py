@@ -10,6 +10,7 @@ from typing import Final
 
 import click
 
+from services.commands.marking import login_name
 from services.commands.terminal import (
     configure_logs,
     disposing,
@@ -29,7 +30,7 @@ from services.fetcher.sources import count_source, is_account_url, open_source
 from services.ledger.runs_sql import SqlRuns
 from shared.broker import BrokerBus
 from shared.bus import Message
-from shared.errors import ConfigurationError, MailroomError, Permanent
+from shared.errors import ConfigurationError, MailroomError, Permanent, Transient
 from shared.wire import fetch_request_message, raw_bounce_message
 
 STDIN: Final = "-"
@@ -208,7 +209,12 @@ def fetch(names: Sequence[str], hold: bool, database: str | None) -> None:
                 if runs is not None:
                     runs.hold(run_id)
                 request = {"schema_version": 1, "account": account, "run_id": run_id, "requested_at": now}
-                bus.publish([fetch_request_message(request)])  # type: ignore[arg-type]
+                try:
+                    bus.publish([fetch_request_message(request)])  # type: ignore[arg-type]
+                except Transient:
+                    if runs is not None:  # nobody will ever fetch it
+                        runs.drop(run_id, login_name(), "its request could not be published")
+                    raise
                 click.echo(f"{name}: requested as run {run_id}{', held for review' if hold else ''}")
         finally:
             bus.close()

@@ -127,6 +127,10 @@ class Interrupted(Transient):
     """The service was told to stop; what was done is in the checkpoint, and the request comes again."""
 
 
+class RunDropped(MailroomError):
+    """A person dropped the run while it was being fetched: nothing more of it is wanted."""
+
+
 class UnknownAccount(Permanent):
     """A request names an account that is not configured."""
 

@@ -11,7 +11,7 @@ import structlog
 from services.fetcher.accounts import Account
 from services.fetcher.cleaning import clean_mailbox
 from services.fetcher.emptying import Empty, Judged
-from services.fetcher.errors import AccountUnusable, CannotClean, ConnectionLost, Interrupted, MailboxError
+from services.fetcher.errors import AccountUnusable, CannotClean, ConnectionLost, Interrupted, MailboxError, RunDropped
 from services.fetcher.fetching import SliceFetcher, SliceLimits
 from services.fetcher.opening import open_mailbox
 from services.fetcher.ports import AccountBook, Checkpoint, Mailbox, OpenMailbox, RecordedMail
@@ -109,9 +109,16 @@ class FetchHandler:
                 run.run_id, "another fetcher was working this mailbox; its run finds these mails"
             )
             return False
-        lease = _Lease(self._checkpoint, account.name, self._holder, self._clock, self._patience)
+        lease = _Lease(self._checkpoint, run, self._holder, self._clock, self._patience)
         try:
+            lease.require_wanted()
+            self._checkpoint.forget_dropped(account.name)
             return self._work(run, lease)
+        except RunDropped as exc:
+            log.info("run_dropped", account=account.name, run_id=run.run_id)
+            self._checkpoint.note_error(run.run_id, str(exc))
+            self._checkpoint.mark_finished(run.run_id, self._clock())
+            return False
         except MailboxError as exc:
             log.error(
                 "mailbox_failed", account=account.name, run_id=run.run_id, error=type(exc).__name__, cause=str(exc)
@@ -124,7 +131,8 @@ class FetchHandler:
     def _take_lease(self, account: str) -> bool:
         """False when another fetcher is alive on that mailbox: its run will find whatever this one would.
 
-        A fetcher that was killed leaves its lease behind, so one that is not renewed is waited for.
+        A fetcher that was killed leaves its lease behind, so one that is not renewed is waited for; and so is, for as long, one
+        whose run was dropped: what that found is still to be found.
         """
         first_seen: datetime | None = None
         waited_s = 0.0
@@ -137,7 +145,9 @@ class FetchHandler:
             held_until = self._checkpoint.take_lease(account, self._holder, now_there, now + self._patience.lease)
             if held_until is None:
                 return True
-            if first_seen is not None and held_until > first_seen:
+            is_alive = first_seen is not None and held_until > first_seen
+            is_patient = waited_s + self._patience.poll_s <= self._patience.lease.total_seconds()
+            if is_alive and not (is_patient and self._checkpoint.is_dropped_one_at_work(account)):
                 return False
             first_seen = held_until
             self._pause(self._patience.poll_s)
@@ -238,21 +248,30 @@ class _Run:
 
 
 class _Lease:
+    """Ours for as long as the run is wanted."""
+
     def __init__(
-        self, checkpoint: Checkpoint, account: str, holder: str, clock: Callable[[], datetime], patience: Patience
+        self, checkpoint: Checkpoint, run: _Run, holder: str, clock: Callable[[], datetime], patience: Patience
     ) -> None:
         self._checkpoint = checkpoint
-        self._account = account
+        self._run = run
         self._holder = holder
         self._clock = clock
         self._patience = patience
         self._renew_at = clock() + patience.renew
 
     def renew_when_due(self) -> None:
+        """Raises RunDropped."""
         now = self._clock()
         if now >= self._renew_at:
-            self._checkpoint.take_lease(self._account, self._holder, now, now + self._patience.lease)
+            self.require_wanted()
+            self._checkpoint.take_lease(self._run.account.name, self._holder, now, now + self._patience.lease)
             self._renew_at = now + self._patience.renew
+
+    def require_wanted(self) -> None:
+        """Raises RunDropped."""
+        if self._checkpoint.is_dropped(self._run.run_id):
+            raise RunDropped("the run was dropped; its mails stay in the mailbox, and the next run finds them")
 
 
 def _of_this_uidvalidity(mails: Sequence[RecordedMail], mailbox: Mailbox) -> list[tuple[str, Judged]]:

@@ -120,7 +120,16 @@ class Checkpoint(Protocol):
     """What is known of the mailboxes, and what the ledger says about it. Raises Transient when the database is away."""
 
     def begin_run(self, run_id: str, account: str, now: datetime) -> None:
-        """Begin a run, or go on with one; its last error is forgotten, and so is what runs found that were dropped since."""
+        """Begin a run, or go on with one; its last error is forgotten."""
+
+    def is_dropped(self, run_id: str) -> bool:
+        """Whether a person dropped it."""
+
+    def is_dropped_one_at_work(self, account: str) -> bool:
+        """Whether a run of that account was dropped and has not ended yet."""
+
+    def forget_dropped(self, account: str) -> None:
+        """Drop the rows of runs that were dropped: their mails are to be found again, as if for the first time."""
 
     def note_error(self, run_id: str, error: str) -> None:
         """Remember for people why a pass ended early."""

@@ -39,11 +39,9 @@ class SqlCheckpoint:
         self._engine = engine
 
     def begin_run(self, run_id: str, account: str, now: datetime) -> None:
-        """Begin a run, or go on with one; its last error is forgotten, and so is what runs found that were dropped since."""
+        """Begin a run, or go on with one; its last error is forgotten."""
         row = {"run_id": run_id, "account": account, "started_at": now}
-        was_dropped = exists().where(hold.c.run_id == found.c.run_id, hold.c.state == DROPPED)
         with transaction(self._engine) as connection:
-            connection.execute(delete(found).where(found.c.account == account, was_dropped))
             again = insert(connection, run).values(row)
             connection.execute(again.on_conflict_do_update(index_elements=[run.c.run_id], set_={"last_error": None}))
 
@@ -78,6 +76,25 @@ class SqlCheckpoint:
             ]
             for chunk in _chunks(gone):
                 connection.execute(delete(found).where(found.c.id.in_(chunk)))
+
+    def is_dropped(self, run_id: str) -> bool:
+        """Whether a person dropped it."""
+        dropped = exists().where(hold.c.run_id == run_id, hold.c.state == DROPPED)
+        with transaction(self._engine, is_reading=True) as connection:
+            return bool(connection.execute(select(dropped)).scalar_one())
+
+    def is_dropped_one_at_work(self, account: str) -> bool:
+        """Whether a run of that account was dropped and has not ended yet."""
+        dropped = hold.c.run_id == run.c.run_id, hold.c.state == DROPPED
+        unended = exists().where(run.c.account == account, run.c.finished_at.is_(None), *dropped)
+        with transaction(self._engine, is_reading=True) as connection:
+            return bool(connection.execute(select(unended)).scalar_one())
+
+    def forget_dropped(self, account: str) -> None:
+        """Drop the rows of runs that were dropped: their mails are to be found again, as if for the first time."""
+        dropped = exists().where(hold.c.run_id == found.c.run_id, hold.c.state == DROPPED)
+        with transaction(self._engine) as connection:
+            connection.execute(delete(found).where(found.c.account == account, dropped))
 
     def unknown(self, place: Place, mails: Sequence[Listed]) -> list[Listed]:
         """Those that were neither fetched nor given up, in the same order."""

@@ -2,9 +2,10 @@
 
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Final, Self
 
 import structlog
@@ -31,6 +32,7 @@ BATCH: Final = 2_000
 ARCHIVE_BATCH: Final = 100
 """Whole mails of up to a MiB, of which twice as many are held."""
 ARCHIVE_DAYS: Final = 30
+LONGEST_DAYS: Final = 36_500
 
 log = structlog.get_logger(__name__)
 
@@ -56,7 +58,7 @@ class Settings:
             database_url=environment.text("MAILROOM_DATABASE_URL"),
             redis_url=environment.text("MAILROOM_REDIS_URL", ""),
             batch=environment.integer("MAILROOM_LEDGER_BATCH", BATCH, least=1),
-            archive_days=environment.integer("MAILROOM_ARCHIVE_DAYS", ARCHIVE_DAYS, least=0),
+            archive_days=environment.integer("MAILROOM_ARCHIVE_DAYS", ARCHIVE_DAYS, least=0, most=LONGEST_DAYS),
             log_level=environment.text("MAILROOM_LOG_LEVEL", "info"),
         )
         environment.check()
@@ -85,17 +87,25 @@ def keep_up(
 
     With `keep_mails`, some of the mails that are older lose their bytes, too.
     """
-    try:
-        if projection is not None:
-            rebuild(engine, projection)
-        finish_policy(engine, handler)
-        finish_runs(engine, handler)
+
+    def drain() -> None:
         while drain_outbox(engine, handler):
             pass
-        if keep_mails:
-            next(SqlArchive(engine).purge(keep_mails), 0)
-    except Transient as exc:
-        log.warning("upkeep_postponed", cause=str(exc))
+
+    duties: list[Callable[[], object]] = [
+        partial(finish_policy, engine, handler),
+        partial(finish_runs, engine, handler),
+        drain,
+    ]
+    if projection is not None:
+        duties.insert(0, partial(rebuild, engine, projection))
+    if keep_mails:
+        duties.append(lambda: next(SqlArchive(engine).purge(keep_mails), 0))
+    for duty in duties:  # a Redis that is away keeps nothing else from being done
+        try:
+            duty()
+        except Transient as exc:
+            log.warning("upkeep_postponed", cause=str(exc))
 
 
 def serve() -> None:

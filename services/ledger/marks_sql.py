@@ -20,8 +20,8 @@ RELEASE: Final = "release"
 IMPORT: Final = "import"
 """What the audit calls it."""
 
-_WHY_LENGTH: Final = 2000
-_WHO_LENGTH: Final = 255
+WHY_LENGTH: Final = 2000
+WHO_LENGTH: Final = 255
 _TICK: Final = timedelta(microseconds=1)
 
 
@@ -79,7 +79,7 @@ def _write(
     for recipient in sorted(before):
         # The later word wins, also when the clock was set back or did not move.
         made_at = max(now, latest[recipient] + _TICK) if recipient in latest else now
-        said = {"made_at": made_at, "who": _storable(who, _WHO_LENGTH), "why": _storable(whys[recipient], _WHY_LENGTH)}
+        said = {"made_at": made_at, "who": storable(who, WHO_LENGTH), "why": storable(whys[recipient], WHY_LENGTH)}
         marks.append({"recipient": recipient, "state": state, **said})
         audits.append({"subject": recipient, "what": what, **said})
     limits = read_policy(connection)
@@ -97,6 +97,6 @@ def _marked(before: Change, after: Change | None) -> Marked:
     return Marked(before.recipient, before.standing, (after or before).standing, after)
 
 
-def _storable(text: str, limit: int) -> str:
+def storable(text: str, limit: int) -> str:
     """As every database takes it: neither NUL nor bytes that are no text."""
     return text.encode("utf-8", "replace").decode("utf-8").replace("\x00", "\ufffd").strip()[:limit]

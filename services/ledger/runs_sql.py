@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, Select, select, update
 
+from services.ledger.marks_sql import WHO_LENGTH, WHY_LENGTH, storable
 from services.ledger.ports import Change
 from services.ledger.standings_sql import lock_addresses, read_policy, recompute
 from shared.errors import ConfigurationError
@@ -101,8 +102,10 @@ class SqlRuns:
                 )
             now = now_of(connection)
             connection.execute(update(hold).where(hold.c.run_id == run_id).values(state=state, decided_at=now))
-            said = {"made_at": now, "who": who, "what": what, "subject": run_id, "why": why}
-            connection.execute(insert(connection, audit).values(said))
+            said = {"who": storable(who, WHO_LENGTH), "why": storable(why, WHY_LENGTH)}
+            connection.execute(
+                insert(connection, audit).values(said | {"made_at": now, "what": what, "subject": run_id})
+            )
             return state
 
     def settle(

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Engine, delete, select
+from sqlalchemy import Connection, Engine, delete, or_, select
 
 from services.ledger.bulk_sql import among, delete_free_rows, insert_new, insert_rows, update_rows
 from services.ledger.fold import Report, merge_outcomes, severity_of
@@ -16,7 +16,7 @@ from services.ledger.policy import SEVERITIES
 from services.ledger.ports import Change
 from services.ledger.standings_sql import lock_and_make, read_addresses, read_policy, recompute
 from shared.contract import Outcome, VerdictMessage
-from shared.tables.ledger import KEPT_OUT, hold, outbox, projection, raw, raw_run, report
+from shared.tables.ledger import HELD, KEPT_OUT, hold, outbox, projection, raw, raw_run, report
 from shared.tables.transactions import now_of, transaction
 
 TRANSACTION_OUTCOMES: Final = 2000
@@ -184,11 +184,13 @@ def _record(connection: Connection, batch: _Batch, extra: set[str]) -> list[Chan
 
 
 def _lock_holds(connection: Connection, runs: set[str]) -> bool:
-    """Keep a person from deciding about these runs meanwhile; whether one of them is not to be counted."""
-    if not runs:
-        return False
-    met = select(hold.c.state).where(among(connection, hold.c.run_id, runs)).order_by(hold.c.run_id)
-    return any(state in KEPT_OUT for state in connection.execute(met.with_for_update(read=True)).scalars())
+    """Keep a person from deciding meanwhile; whether one of these runs is not to be counted.
+
+    About any run that is held, too: it may have delivered a mail of this batch before.
+    """
+    met = or_(hold.c.state == HELD, among(connection, hold.c.run_id, runs)) if runs else hold.c.state == HELD
+    found = select(hold.c.run_id, hold.c.state).where(met).order_by(hold.c.run_id).with_for_update(read=True)
+    return any(row.run_id in runs and row.state in KEPT_OUT for row in connection.execute(found))
 
 
 def _reports_of(

@@ -160,11 +160,13 @@ def finish_runs(engine: Engine, handler: VerdictHandler) -> None:
 
 
 def _tell_pages(handler: VerdictHandler, pages: Iterable[list[Change]]) -> int:
-    """How many changes there were; those that cannot be told now stay in the outbox."""
+    """How many changes there were; once some cannot be told, they and all others stay in the outbox."""
     changed = 0
+    is_told = True
     for changes in pages:
         changed += len(changes)
-        if changes and handler.tell(changes):
+        is_told = is_told and (not changes or handler.tell(changes))
+        if changes and is_told:
             handler.forget(changes)
     return changed
 

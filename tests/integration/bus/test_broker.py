@@ -412,6 +412,23 @@ class TestSeveralBatchesAtOnce:
         assert len(handler.bodies) == 20
         assert {delivery.message.body for delivery in read_all(amqp_url)} == bodies(40)
 
+    def test_one_that_fails_waits_for_the_ack_of_the_one_before_it(self, amqp_url: str, stop: threading.Event) -> None:
+        second_has_failed = threading.Event()
+
+        def fail_at_the_second(batch: Sequence[Delivery]) -> None:
+            if batch[0].message.body != b"0":
+                stop.set()
+                second_has_failed.set()
+                raise Transient("the database is away")
+            assert second_has_failed.wait(30)
+
+        with closing(BrokerBus(amqp_url)) as publisher:
+            publisher.publish(requests(40))
+        with closing(BrokerBus(amqp_url)) as bus:
+            bus.subscribe(FETCHER_REQUESTS.name, Recorder(fail_at_the_second), BatchLimits(messages=20, in_work=2))
+            bus.run(stop)
+        assert {delivery.message.body for delivery in read_all(amqp_url)} == bodies(40) - bodies(20)
+
 
 def test_a_full_queue_refuses_and_nothing_that_was_confirmed_is_lost(amqp_url: str) -> None:
     mebibyte = b"x" * 1024 * 1024

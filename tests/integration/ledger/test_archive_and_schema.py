@@ -15,18 +15,21 @@ from services.ledger.app import keep_up
 from services.ledger.archive_sql import SqlArchive
 from services.ledger.handler import ArchiveHandler, VerdictHandler
 from services.ledger.ports import ArchivedMail
+from services.ledger.projection_redis import RedisProjection
+from services.ledger.runs_sql import SqlRuns
 from services.ledger.store_sql import SqlVerdictStore
 from shared.bus import Delivery, Message
 from shared.errors import ConfigurationError
 from shared.identity import READ_LIMIT_BYTES, raw_id
 from shared.local_bus import LocalBus
+from shared.suppressions import connect_redis
 from shared.tables import connect, require_current, upgrade
 from shared.tables.ledger import archive
 from shared.tables.metadata import metadata
 from shared.tables.schema import DatabaseUnreachable
 from shared.topology import LEDGER_ARCHIVE
 from shared.wire import raw_bounce_message
-from tests.property.ledger_model import at
+from tests.property.ledger_model import at, verdict
 
 RAW = b"From: mailer-daemon@example.org\r\n\r\n\x00\xff noise"
 
@@ -66,9 +69,26 @@ class TestArchive:
         deliver(engine, raw_bounce_message(RAW))
         assert sum(SqlArchive(engine).purge(timedelta(0))) == 1
         assert SqlArchive(engine).read(raw_id(RAW)) is None
-        deliver(engine, raw_bounce_message(RAW))
-        assert SqlArchive(engine).read(raw_id(RAW)) is None
         assert sum(SqlArchive(engine).purge(timedelta(0))) == 0
+        with engine.connect() as connection:
+            assert len(connection.execute(archive.select()).all()) == 1
+
+    def test_a_purged_mail_that_comes_again_is_kept_anew(self, engine: Engine) -> None:
+        deliver(engine, raw_bounce_message(RAW))
+        list(SqlArchive(engine).purge(timedelta(0)))
+        deliver(engine, raw_bounce_message(RAW))
+        assert SqlArchive(engine).read(raw_id(RAW)) == RAW
+        assert sum(SqlArchive(engine).purge(timedelta(days=1))) == 0
+
+    @pytest.mark.parametrize("first", [None, "held"])
+    def test_what_a_held_run_brought_waits_for_a_person(self, engine: Engine, first: str | None) -> None:
+        deliver(engine, raw_bounce_message(RAW))
+        SqlRuns(engine).hold("held")
+        for run_id in (first, "held"):
+            SqlVerdictStore(engine).record([{**verdict("1", run_id=run_id), "raw_id": raw_id(RAW)}])
+        assert sum(SqlArchive(engine).purge(timedelta(0))) == 0
+        SqlRuns(engine).drop("held", "tester", "")
+        assert sum(SqlArchive(engine).purge(timedelta(0))) == 1
 
     def test_only_what_is_old_is_purged_and_all_of_it(self, engine: Engine) -> None:
         kept = SqlArchive(engine)
@@ -86,7 +106,8 @@ class TestArchive:
         keep_up(engine, None, handler)
         keep_up(engine, None, handler, timedelta(days=1))
         assert SqlArchive(engine).read(raw_id(RAW)) == RAW
-        keep_up(engine, None, handler, timedelta(microseconds=1))
+        away = RedisProjection(connect_redis("redis://127.0.0.1:1"))
+        keep_up(engine, away, handler, timedelta(microseconds=1))
         assert SqlArchive(engine).read(raw_id(RAW)) is None
 
     def test_the_commands(self, engine: Engine) -> None:
@@ -95,6 +116,7 @@ class TestArchive:
         assert runner.invoke(main, ["archive", "show", raw_id(RAW)]).stdout_bytes == RAW
         told = runner.invoke(main, ["explain", "--archived", raw_id(RAW)])
         assert (told.exit_code, "not-bounce" in told.stdout) == (0, True), told.output
+        assert runner.invoke(main, ["archive", "purge", "--older-than", "999999"]).exit_code == 2
         assert "0 mails" in runner.invoke(main, ["archive", "purge", "--older-than", "1"]).stderr
         assert "1 mail purged" in runner.invoke(main, ["archive", "purge", "--older-than", "0"]).stderr
         told = runner.invoke(main, ["archive", "show", raw_id(RAW)])

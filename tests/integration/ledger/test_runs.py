@@ -2,6 +2,7 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import orjson
 import pytest
@@ -11,14 +12,19 @@ from sqlalchemy import Engine, select, update
 from services.cli import main
 from services.fetcher.ports import FoundMail, Listed, Place
 from services.fetcher.store_sql import SqlCheckpoint
+from services.ledger import store_sql
 from services.ledger.handler import VerdictHandler
+from services.ledger.ports import Change
 from services.ledger.runs_sql import SqlRuns
+from services.ledger.standings_sql import recompute
 from services.ledger.store_sql import SqlVerdictStore
 from services.ledger.upkeep import finish_runs
 from shared.errors import ConfigurationError
 from shared.local_bus import LocalBus
 from shared.tables.ledger import audit, hold
+from tests.integration.ledger.test_many_ledgers import waits_for_a_lock
 from tests.property.ledger_model import BLANK, at, expected, outcome, standing, stored, verdict
+from tests.servers.waiting import eventually
 
 ANN, BOB = "ann@example.com", "bob@example.com"
 MANY = [f"u{number:04}@example.com" for number in range(2_500)]
@@ -124,6 +130,42 @@ def test_ledgers_that_record_the_run_while_it_is_applied(pg: Engine) -> None:
     assert stored(pg) == expected(told)
 
 
+def test_a_mail_of_the_run_that_another_held_one_gives_another_recipient_meanwhile(
+    pg: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A decision waits for every batch that folds a mail of the run, also when the batch does not name it."""
+    runs, store = SqlRuns(pg), SqlVerdictStore(pg)
+    runs.hold("run")
+    runs.hold("second")
+    store.record([verdict("1", outcome(ANN), run_id="run")])
+    newer = verdict("1", outcome(BOB), run_id="second", classifier_version=2)
+    is_folded, may_commit = threading.Event(), threading.Event()
+
+    def fold_and_wait(*arguments: Any) -> list[Change]:
+        changes = recompute(*arguments)
+        is_folded.set()
+        assert may_commit.wait(20)
+        return changes
+
+    monkeypatch.setattr(store_sql, "recompute", fold_and_wait)
+    recording = threading.Thread(target=store.record, args=([newer],))
+    recording.start()
+    assert is_folded.wait(20)
+    deciding = threading.Thread(target=lambda: (runs.apply("run", "tester", ""), settle(pg)))
+    deciding.start()
+    eventually(lambda: waits_for_a_lock(pg), "the decision to wait for the batch")
+    may_commit.set()
+    recording.join()
+    deciding.join()
+    assert stored(pg) == expected([newer, verdict("1", outcome(ANN), run_id="run")], {"second": "held"})
+
+
+def test_whatever_a_person_is_called(engine: Engine, runs: SqlRuns) -> None:
+    runs.apply("run", "x" * 300, "\udce9\x00")
+    with engine.connect() as connection:
+        assert len(connection.execute(select(audit.c.who)).scalar_one()) == 255
+
+
 def test_mails_of_a_dropped_run_stay_and_are_found_again(engine: Engine, store: SqlVerdictStore, runs: SqlRuns) -> None:
     checkpoint, place, mail = SqlCheckpoint(engine), Place("news", "INBOX", 7), Listed("1", 10)
     one = verdict("1", outcome(ANN), run_id="run")
@@ -132,9 +174,9 @@ def test_mails_of_a_dropped_run_stay_and_are_found_again(engine: Engine, store: 
     store.record([one])
     runs.drop("run", "tester", "")
     assert checkpoint.recorded("news", "INBOX") == []
-    checkpoint.begin_run("next of another account", "shop", at(1))
+    checkpoint.forget_dropped("shop")
     assert checkpoint.unknown(place, [mail]) == []
-    checkpoint.begin_run("next", "news", at(1))
+    checkpoint.forget_dropped("news")
     assert checkpoint.unknown(place, [mail]) == [mail]
 
 
