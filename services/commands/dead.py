@@ -59,13 +59,15 @@ def list_letters(choice: Choice, database: str | None, as_json: bool) -> None:
     """What is dead, by queue. Exit status 1 when there is any."""
     with refusals():
         configure_logs("dead")
-        letters = SqlDeadLetters(open_for_reading(database))
+        engine = open_for_reading(database)
+        letters = SqlDeadLetters(engine)
         total = letters.count(choice)
         if as_json:
             for filed in letters.list(choice):
                 click.echo(orjson.dumps(_summary(filed)))
         else:
             _print_letters(letters.list(choice), total)
+        engine.dispose()
     sys.exit(1 if total else 0)
 
 
@@ -111,7 +113,8 @@ def show_letter(choice: Choice, database: str | None) -> None:
     """One letter whole: the reason, its history, and the message as text."""
     with refusals():
         configure_logs("dead")
-        letters = SqlDeadLetters(open_for_reading(database))
+        engine = open_for_reading(database)
+        letters = SqlDeadLetters(engine)
         total = letters.count(choice)
         if total != 1:
             raise ConfigurationError(f"{total} dead letters are meant; show takes one: name it with --id")

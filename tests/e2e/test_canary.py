@@ -2,7 +2,6 @@
 
 import base64
 import os
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,12 +9,14 @@ from pathlib import Path
 import kombu
 import pytest
 import redis
+from click.testing import CliRunner
 from sqlalchemy import Engine, create_engine, inspect, text
 
+from services.cli import main
 from shared.secrets import new_key
 from shared.tables import connect, upgrade
 from shared.tables.fetcher import run
-from tests.e2e.commands.conftest import MAILROOM, ROOT
+from tests.e2e.commands.conftest import ROOT
 from tests.e2e.mails import FULL, HUMAN_MAIL, UNKNOWN, Send, bounce_of
 from tests.e2e.processes import services
 from tests.servers.dovecot import DovecotServer, Mailbox
@@ -108,19 +109,13 @@ def test_a_password_is_nowhere(
         "MAILROOM_LOG_LEVEL": "debug",
         "PYTHONPATH": str(ROOT),
     }
+    unset = {name: None for name in os.environ if name.startswith("MAILROOM_")}
     said: list[bytes] = []
 
-    def mailroom(*arguments: str, status: int = 0, **more: str) -> str:
-        ran = subprocess.run(
-            [MAILROOM, *arguments],
-            cwd=tmp_path,
-            env={**os.environ, **environment, **more},
-            capture_output=True,
-            timeout=60,
-        )
-        said.extend((ran.stdout, ran.stderr))
-        assert ran.returncode == status, ran.stderr.decode()
-        return ran.stdout.decode()
+    def mailroom(*arguments: str, status: int = 0, **more: str) -> None:
+        ran = CliRunner().invoke(main, arguments, prog_name="mailroom", env={**unset, **environment, **more})
+        said.extend((ran.stdout_bytes, ran.stderr_bytes))
+        assert ran.exit_code == status, ran.stderr
 
     engine = create_engine(url)
 

@@ -245,7 +245,6 @@ def test_what_is_wrong_is_said(lists: Lists, arguments: list[str], variables: di
 
 
 def test_names_that_are_no_lists(lists: Lists) -> None:
-    assert "it is no" not in lists("add", "-x", "--bounce-email", ADDRESS).stdout
     assert "is no name of a list" in lists("add", "a b", "--bounce-email", ADDRESS).stderr
     for command in (["show", "x"], ["test", "x"], ["edit", "x", "--title", "y"], ["remove", "x", "--yes"]):
         ran = lists(*command)
