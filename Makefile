@@ -33,5 +33,5 @@ fix: setup ## let ruff mend format and lint
 lock: setup ## write both lock files anew; make lock UPGRADE=--upgrade takes newer releases
 	@scripts/lock $(UPGRADE)
 
-bench: setup ## measure: make bench PART=classifier (or ledger; all without PART)
+bench: setup ## measure: make bench PART=classifier (or ledger, or fetcher; all without PART)
 	@$(BIN)/python -m benchmarks $(PART)

@@ -37,7 +37,9 @@ _RAW_JSON = RawBounceJsonSchema()
 _VERDICT = VerdictSchema()
 _FETCH_REQUEST = FetchRequestSchema()
 _ADDRESS_EVENT = AddressEventSchema()
-_QUICK: Final[dict[Schema, Quick]] = {schema: Quick(schema) for schema in (_VERDICT, _FETCH_REQUEST, _ADDRESS_EVENT)}
+_QUICK: Final[dict[Schema, Quick]] = {
+    schema: Quick(schema) for schema in (_HEADERS, _VERDICT, _FETCH_REQUEST, _ADDRESS_EVENT)
+}
 
 
 def raw_bounce_message(

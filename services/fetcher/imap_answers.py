@@ -6,7 +6,7 @@ send is read here; what differs from it is left to IMAPClient.
 
 import re
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from imapclient.datetime_util import parse_to_datetime
@@ -67,4 +67,4 @@ def _reading(body: object, received_at: object) -> Fetched | MailUnreadable:
         return MailUnreadable("the mail is empty")
     raw, truncated = cut(body)
     is_instant = isinstance(received_at, datetime) and received_at.tzinfo is not None
-    return Fetched(raw, received_at if is_instant else None, truncated)  # type: ignore[arg-type]
+    return Fetched(raw, received_at.astimezone(UTC) if is_instant else None, truncated)  # type: ignore[attr-defined]

@@ -36,7 +36,7 @@ def test_a_mail_however_it_is_told(answers: Answers) -> None:
     assert isinstance(reading, Fetched)
     assert reading.raw == BODY
     assert reading.received_at is not None
-    assert reading.received_at.isoformat() == "2026-07-17T02:44:25-07:00"
+    assert reading.received_at.isoformat() == "2026-07-17T09:44:25+00:00"
     assert not reading.truncated
 
 
