@@ -257,8 +257,9 @@ class TestAServerBehindTheHandlerThatIsAway:
         bus = BrokerBus(amqp_url, give_back_after_s=1.0)
         bus.subscribe(FETCHER_REQUESTS.name, handler, SOON, is_ready)
         bus.subscribe(LEDGER_DEAD.name, letters, SOON)
-        bus.publish(requests(100))
         with running(bus):
+            eventually(lambda: bus.is_consuming, "both queues to be consumed")
+            bus.publish(requests(100))
             eventually(lambda: tries and not bus.is_consuming, "the batch to be given back")
             tries_before = len(tries)
             for _ in range(3):
