@@ -90,7 +90,7 @@ IMAP_SERVERS = {
     "UIDVALIDITY flips at every login": (imap(flips=True), [0, 1, 2], ""),
     "UIDVALIDITY flips, and a mail breaks": (imap(flips=True, breaks_at={M[1]}), [0, 2], ""),
     "BYE in the middle": (imap(byes_at={M[1]}), [0, 2], ""),
-    "BYE as greeting": (imap(greeting=b"* BYE busy"), [], "does not greet"),
+    "BYE as greeting": (imap(greeting=b"* BYE busy"), [], "does not serve now"),
     "PREAUTH": (imap(greeting=b"* PREAUTH welcome"), [], "refused the login"),
     "one mail refused": (imap(refuses={M[1]}), [0, 2], ""),
     "a line without an end": (imap(long_line={M[1]}), [0, 2], ""),

@@ -18,10 +18,14 @@ from shared.tables.ledger import dead_letter, raw_run
 from tests.integration.fetcher.ledger import LONG_AGO, Ledger
 from tests.integration.scheduler.accounts import HOUR, add_accounts, add_run, change_account, let_pass
 
-NOW = datetime.now(UTC)
 IDS = [f"{number:064x}" for number in range(20)]
 ADVICE = "mail.example.org refused the login of weekly: check the password"
 NONE = dict.fromkeys(("hard", "soft", "unidentified", "ignored", "duplicate", "dead_lettered", "waiting", "unread"), 0)
+
+
+def now() -> datetime:
+    """Of each test: the others may take long."""
+    return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -68,7 +72,7 @@ def test_every_mail_is_in_one_count(engine: Engine, shown: Callable[..., Result]
     store, ledger = SqlCheckpoint(engine), Ledger(engine)
     place = Place("weekly", "", 0)
     for run_id, account in (("long-ago", "weekly"), ("run-1", "weekly"), ("run-2", "shop")):
-        add_run(engine, run_id, account, finished_at=NOW)
+        add_run(engine, run_id, account, finished_at=now())
         if run_id == "long-ago":
             let_pass(engine, timedelta(days=40))
     ledger.record([IDS[0]], "bounce", "hard", run_id="long-ago")
@@ -79,15 +83,15 @@ def test_every_mail_is_in_one_count(engine: Engine, shown: Callable[..., Result]
     ledger.record([IDS[8]], "bounce", "hard", run_id="run-2")
     ledger.record([IDS[9]], "bounce", "hard")
     with engine.begin() as connection:
-        rows = [{"raw_id": name, "run_id": "run-1", "recorded_at": NOW} for name in IDS[8:10]]
+        rows = [{"raw_id": name, "run_id": "run-1", "recorded_at": now()} for name in IDS[8:10]]
         connection.execute(insert(raw_run), rows)
     bury(engine, IDS[10], "run-1")
     bury(engine, IDS[10], "run-1", letter_id="the same mail on another queue")
     bury(engine, IDS[11], "run-1", state="discarded")
     bury(engine, IDS[12], "run-1", state="replayed")
     bury(engine, IDS[1], "run-1")
-    store.add(place, "run-1", [FoundMail(name, name, 100, False) for name in IDS[1:14]], NOW)
-    store.count_failure(place, "run-1", Listed("broken", 100), "cannot be read", NOW)
+    store.add(place, "run-1", [FoundMail(name, name, 100, False) for name in IDS[1:14]], now())
+    store.count_failure(place, "run-1", Listed("broken", 100), "cannot be read", now())
 
     month = {
         "hard": 3,
@@ -110,12 +114,12 @@ def test_a_table_for_people(engine: Engine, shown: Callable[..., Result]) -> Non
     assert "There are no bounce accounts." in shown().stdout
     add_accounts(engine, ["brandnew", "paused", "shop", "weekly"], 2 * HOUR)
     change_account(engine, "paused", is_active=False)
-    add_run(engine, "run-1", "shop", finished_at=NOW)
-    add_run(engine, "run-2", "weekly", finished_at=NOW)
+    add_run(engine, "run-1", "shop", finished_at=now())
+    add_run(engine, "run-2", "weekly", finished_at=now())
     let_pass(engine, 2.5 * HOUR)
     add_run(engine, "run-3", "weekly", last_error=ADVICE + "\x1b[31m")
     with engine.begin() as connection:
-        connection.execute(insert(lease), {"account": "shop", "holder": "x", "until": NOW + timedelta(minutes=4)})
+        connection.execute(insert(lease), {"account": "shop", "holder": "x", "until": now() + timedelta(minutes=4)})
     ran = shown()
     assert ran.exit_code == 0
     lines = {line.split("  ")[0]: line for line in ran.stdout.splitlines()}
@@ -134,7 +138,7 @@ def test_an_alert_names_what_has_been_silent_or_failing_for_too_long(
     add_accounts(engine, ["asked", "new", "shop", "weekly"])
     change_account(engine, "asked", interval_s=0)
     for name in ("asked", "shop", "weekly"):
-        add_run(engine, f"run-1-{name}", name, finished_at=NOW)
+        add_run(engine, f"run-1-{name}", name, finished_at=now())
     let_pass(engine, 3 * HOUR)
     add_run(engine, "run-2", "weekly", last_error=ADVICE)
 
@@ -151,7 +155,7 @@ def test_an_alert_names_what_has_been_silent_or_failing_for_too_long(
     let_pass(engine, 2 * HOUR)
     assert shown("--alert").exit_code == 1
     assert [name for name, row in status(shown, "--alert").items() if row["alert"]] == ["new", "shop", "weekly"]
-    add_run(engine, "run-3", "weekly", finished_at=NOW)
+    add_run(engine, "run-3", "weekly", finished_at=now())
     assert shown("--alert", "weekly").exit_code == 0
 
 
