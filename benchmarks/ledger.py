@@ -5,8 +5,9 @@ import tempfile
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from time import perf_counter
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from sqlalchemy import Engine
@@ -35,6 +36,7 @@ BATCH: Final = 2_000
 ON_SQLITE: Final = 40_000
 LEDGERS: Final = (2, 4)
 
+R = TypeVar("R")
 MakeHandler = Callable[[BrokerBus], Handler]
 
 
@@ -57,21 +59,32 @@ def measure() -> list[Row]:
 def _measure_alone(databases: postgresql.Databases, verdicts: Sequence[VerdictMessage]) -> Row:
     """Batch by batch in turns with the floor, each in a database of its own."""
     ours, floors = _fresh(databases), _fresh(databases)
+    took_s, floor_s = _in_turns(ours, verdicts, as_rows, partial(in_one_statement, floors))
+    _verify(ours, verdicts)
+    row = Row("record, PostgreSQL, one ledger", _rate(took_s), "reports/s", _rate(floor_s), 0.35)
+    ours.dispose()
+    floors.dispose()
+    return row
+
+
+def _in_turns(
+    ours: Engine,
+    verdicts: Sequence[VerdictMessage],
+    make_rows: Callable[[Sequence[VerdictMessage]], R],
+    floor: Callable[[R], None],
+) -> tuple[float, float]:
+    """Seconds of recording, and of the floor with the same rows, batch by batch: whatever else goes on slows both."""
     store = SqlVerdictStore(ours)
     took_s = floor_s = 0.0
     for batch in in_batches(verdicts, BATCH):
         began = perf_counter()
         store.record(batch)
         took_s += perf_counter() - began
-        rows = as_rows(batch)
+        rows = make_rows(batch)
         began = perf_counter()
-        in_one_statement(floors, rows)
+        floor(rows)
         floor_s += perf_counter() - began
-    _verify(ours, verdicts)
-    row = Row("record, PostgreSQL, one ledger", _rate(took_s), "reports/s", _rate(floor_s), 0.35)
-    ours.dispose()
-    floors.dispose()
-    return row
+    return took_s, floor_s
 
 
 def _measure_together(
@@ -160,16 +173,7 @@ def _measure_sqlite(verdicts: Sequence[VerdictMessage]) -> Row:
             upgrade(engine)
             engines.append(engine)
         ours, floors = engines
-        store = SqlVerdictStore(ours)
-        took_s = floor_s = 0.0
-        for batch in in_batches(verdicts, BATCH):
-            began = perf_counter()
-            store.record(batch)
-            took_s += perf_counter() - began
-            rows = as_plain_rows(batch)
-            began = perf_counter()
-            insert_plainly(floors, rows)
-            floor_s += perf_counter() - began
+        took_s, floor_s = _in_turns(ours, verdicts, as_plain_rows, partial(insert_plainly, floors))
         _verify(ours, verdicts)
         for engine in engines:
             engine.dispose()
