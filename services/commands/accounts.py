@@ -65,7 +65,7 @@ def accounts(
     with refusals():
         configure_logs("accounts")
         silent_after = timedelta(minutes=after) if after else _silent_after()
-        engine = open_for_reading(database)
+        engine = open_for_reading(database, is_told=not alerts_only)
         try:
             now, passes = read_passes(engine)
             seen = [_Seen(one, *judge(one, now, silent_after)) for one in _chosen(engine, passes, names)]

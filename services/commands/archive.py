@@ -2,6 +2,7 @@
 
 import sys
 from datetime import timedelta
+from typing import Final
 
 import click
 
@@ -17,6 +18,9 @@ from services.ledger.app import LONGEST_DAYS
 from services.ledger.archive_sql import SqlArchive
 from shared.errors import ConfigurationError
 
+_WHOLE: Final = 64
+"""Digits of a raw id; fewer are the beginning of one."""
+
 _DATABASE = click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
 
 
@@ -29,7 +33,10 @@ def archive() -> None:
 @click.argument("raw_id", metavar="RAW_ID")
 @_DATABASE
 def show(raw_id: str, database: str | None) -> None:
-    """Write a mail to standard output, as it was read. `mailroom history` and `mailroom runs show` name raw ids."""
+    """Write a mail to standard output, as it was read.
+
+    The beginning of its raw id is enough; `mailroom history` and `mailroom runs show` name them.
+    """
     with refusals():
         sys.stdout.buffer.write(read_archived(raw_id, database))
 
@@ -51,10 +58,16 @@ def purge(older_than: int, database: str | None) -> None:
     click.echo(f"{purged:,} mail{'s' * (purged != 1)} purged", err=True)
 
 
-def read_archived(raw_id: str, database: str | None) -> bytes:
-    """Raises ConfigurationError when the mail is not there, or no more."""
+def read_archived(beginning: str, database: str | None) -> bytes:
+    """The mail whose raw id is, or begins with, that. Raises ConfigurationError when there is no one such mail, or no more."""
     with disposing(open_for_reading(database)) as engine:
-        raw = SqlArchive(engine).read(raw_id)
+        archive = SqlArchive(engine)
+        found = [beginning] if len(beginning) == _WHOLE else archive.matching(beginning)
+        if len(found) > 1:
+            raise ConfigurationError(f"several mails have a raw id that begins with {beginning}: give more of it")
+        raw = archive.read(found[0]) if found else None
+        if raw is None and found and archive.matching(found[0]):
+            raise ConfigurationError(f"the mail {found[0]} has been purged from the archive")
     if raw is None:
-        raise ConfigurationError(f"the archive has no mail {raw_id}: it never came here, or has been purged")
+        raise ConfigurationError(f"the archive never had a mail {beginning}: `mailroom history` names raw ids")
     return raw

@@ -228,6 +228,13 @@ def _accounts_of(names: Sequence[str], database: str | None) -> dict[str, str]:
     lists = SqlLists(engine)
     asked: dict[str, str] = {}
     for name in names:
-        asked.setdefault(lists.account_of(name), name)
+        account = lists.account_of(name)
+        if account == name and lists.find_account(name) is None:
+            click.echo(
+                f"mailroom: no list and no account of the database is called {printable(name)}; the fetchers are asked all "
+                "the same, for their accounts file may have it",
+                err=True,
+            )
+        asked.setdefault(account, name)
     engine.dispose()
     return asked

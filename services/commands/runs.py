@@ -19,6 +19,7 @@ from services.commands.terminal import (
     refusals,
 )
 from services.ledger.runs_sql import SqlRuns
+from shared.errors import ConfigurationError
 from shared.tables.ledger import APPLIED
 
 _DATABASE = click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
@@ -57,18 +58,31 @@ def runs(context: click.Context, waiting: bool, as_json: bool, database: str | N
 def show(run_id: str, as_json: bool, database: str | None) -> None:
     """What the mails of a run say, recipient by recipient, with reason and evidence."""
     with refusals(), disposing(open_for_reading(database)) as engine:
-        table = Table("recipient", "verdict", "reason", "status", "rule", "evidence", box=None, pad_edge=False)
-        for said in SqlRuns(engine).said(run_id):
+        table = Table("recipient", "verdict", "reason", "status", "rule", "mail", "evidence", box=None, pad_edge=False)
+        held = SqlRuns(engine)
+        said_any = False
+        for said in held.said(run_id):
+            said_any = True
             if as_json:
                 click.echo(orjson.dumps(said._asdict()))
                 continue
             verdict = "delayed" if said.action == "delayed" else said.verdict
-            cells = (said.recipient or "-", verdict, said.reason or "-", said.status or "-", said.rule, said.evidence)
+            cells = (
+                said.recipient or "-",
+                verdict,
+                said.reason or "-",
+                said.status or "-",
+                said.rule,
+                said.raw_id[:12],
+                said.evidence,
+            )
             table.add_row(*(Text(printable(cell)) for cell in cells))
         if table.row_count:
             output().print(table)
+        elif not said_any and not held.is_known(run_id):
+            raise ConfigurationError(f"nothing is known of a run {run_id}: `mailroom runs` lists those that were held")
         elif not as_json:
-            click.echo("nothing of this run is recorded", err=True)
+            click.echo("nothing of this run is recorded yet", err=True)
 
 
 @runs.command(epilog='Example: mailroom runs apply 5b0c… --why "looked at all of them"')
@@ -99,7 +113,7 @@ def apply(run_id: str, why: str, who: str | None, database: str | None) -> None:
                 changed += len(changes)
                 is_told = is_told and marking.tell(changes)
         warn_of_untold(is_told)
-    click.echo(f"run {run_id} is applied; {changed:,} of the {done:,} addresses it names stand otherwise now", err=True)
+    click.echo(f"run {run_id} is applied: it names {done:,} addresses, and changed {changed:,} of them", err=True)
 
 
 @runs.command(epilog='Example: mailroom runs drop 5b0c… --why "the wrong mailbox"')

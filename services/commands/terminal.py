@@ -105,9 +105,12 @@ def open_for_writing(url: str | None, *, must_exist: bool = False) -> Engine:
     return engine
 
 
-def open_for_reading(url: str | None, *, may_be_away: bool = False) -> Engine:
-    """The database; one that is not there is an error, never an empty answer. With may_be_away, it need not answer now."""
-    engine = connect(_told(url), must_exist=True)
+def open_for_reading(url: str | None, *, may_be_away: bool = False, is_told: bool = True) -> Engine:
+    """The database; one that is not there is an error, never an empty answer. With may_be_away, it need not answer now.
+
+    Without is_told nothing is said about which it is: cron mails whatever is.
+    """
+    engine = connect(_told(url) if is_told else _named(url), must_exist=True)
     try:
         require_current(engine)
     except DatabaseUnreachable:
@@ -130,8 +133,12 @@ def has_default_database() -> bool:
     return Path(DEFAULT_DATABASE.removeprefix("sqlite:///")).is_file()
 
 
+def _named(url: str | None) -> str:
+    return url or setting("MAILROOM_DATABASE_URL", DEFAULT_DATABASE)
+
+
 def _told(url: str | None) -> str:
-    url = url or setting("MAILROOM_DATABASE_URL", DEFAULT_DATABASE)
+    url = _named(url)
     parsed = read_url(url)
     where = parsed.render_as_string(hide_password=True)
     if parsed.get_backend_name() == "sqlite" and parsed.database:

@@ -164,5 +164,5 @@ def _certificate_error(exc: ssl.SSLCertVerificationError, where: str) -> Certifi
     if exc.verify_code in _OTHER_NAME:
         return CertificateOfAnotherName(f"{said} Give the server by the name that is in its certificate")
     return CertificateRefused(
-        f"{said} Check the server name; for a certificate authority of your own set ca_file (--ca in `mailroom lists`)"
+        f"{said} Check the server name; for a certificate authority of your own set ca_file (--ca of `mailroom lists edit`)"
     )

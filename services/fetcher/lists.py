@@ -80,7 +80,7 @@ def read_server(text: str) -> tuple[str, int | None]:
     if not _HOST.fullmatch(host):
         raise ConfigurationError(f"{text!r} is no host name: write it as in pop.example.com or pop.example.com:995")
     if port and not (port.isdecimal() and port.isascii() and 0 < int(port[:6]) < 65536):
-        raise ConfigurationError(f"{port!r} is no port number")
+        raise ConfigurationError(f"{port!r} is no port number: give host or host:port, and no scheme")
     return host, int(port) if port else None
 
 

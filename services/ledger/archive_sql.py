@@ -51,6 +51,12 @@ class SqlArchive:
             body = connection.execute(select(archive.c.body).where(archive.c.raw_id == raw_id)).scalar_one_or_none()
         return zlib.decompress(body) if body is not None else None
 
+    def matching(self, beginning: str) -> list[str]:
+        """The raw ids that begin so, two at most; also of mails that were purged."""
+        begins = archive.c.raw_id.startswith(beginning, autoescape=True)
+        with transaction(self._engine, is_reading=True) as connection:
+            return list(connection.execute(select(archive.c.raw_id).where(begins).limit(2)).scalars())
+
     def purge(self, older_than: timedelta) -> Iterator[int]:
         """Drop the bytes of mails that were archived longer ago; how many, after each transaction that did.
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, Select, select, update
+from sqlalchemy import Connection, Engine, Select, exists, select, update
 
 from services.ledger.marks_sql import WHO_LENGTH, WHY_LENGTH, storable
 from services.ledger.ports import Change
@@ -63,6 +63,12 @@ class SqlRuns:
             chosen = chosen.where(hold.c.state == HELD)
         with transaction(self._engine, is_reading=True) as connection:
             return [HeldRun(*row) for row in connection.execute(chosen)]
+
+    def is_known(self, run_id: str) -> bool:
+        """Whether it was ever held, or brought a mail."""
+        with transaction(self._engine, is_reading=True) as connection:
+            known = exists().where(hold.c.run_id == run_id) | exists(_mails_of(run_id))
+            return bool(connection.execute(select(known)).scalar_one())
 
     def said(self, run_id: str) -> Iterator[Said]:
         """What its mails say, by recipient, streamed a page at a time."""

@@ -114,6 +114,8 @@ class TestArchive:
         runner = CliRunner(env={"MAILROOM_DATABASE_URL": engine.url.render_as_string(hide_password=False)})
         deliver(engine, raw_bounce_message(RAW))
         assert runner.invoke(main, ["archive", "show", raw_id(RAW)]).stdout_bytes == RAW
+        assert runner.invoke(main, ["archive", "show", raw_id(RAW)[:12]]).stdout_bytes == RAW
+        assert "never had a mail xyz" in runner.invoke(main, ["archive", "show", "xyz"]).stderr
         told = runner.invoke(main, ["explain", "--archived", raw_id(RAW)])
         assert (told.exit_code, "not-bounce" in told.stdout) == (0, True), told.output
         assert runner.invoke(main, ["archive", "purge", "--older-than", "999999"]).exit_code == 2

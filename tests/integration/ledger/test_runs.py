@@ -191,12 +191,12 @@ def test_the_commands(engine: Engine, store: SqlVerdictStore, runs: SqlRuns) -> 
     told = runner.invoke(main, ["runs", "show", "run", "--json"])
     assert orjson.loads(told.stdout)["reason"] == "user-unknown"
     told = runner.invoke(main, ["runs", "apply", "run", "--who", "me"])
-    assert (told.exit_code, "1 of the 1 addresses" in told.stderr) == (0, True), told.output
+    assert (told.exit_code, "it names 1 addresses, and changed 1" in told.stderr) == (0, True), told.output
     assert standing(engine, ANN).state == "bounced"
     assert runner.invoke(main, ["runs", "apply", "run"]).exit_code == 0
     told = runner.invoke(main, ["runs", "drop", "run"])
     assert (told.exit_code, "final" in told.stderr) == (2, True)
     told = runner.invoke(main, ["runs", "show", "none"])
-    assert (told.exit_code, told.stdout, "nothing of this run" in told.stderr) == (0, "", True)
+    assert (told.exit_code, told.stdout, "nothing is known" in told.stderr) == (2, "", True)
     assert runner.invoke(main, ["runs", "--waiting"]).stdout == ""
     assert runs.held()[0].held_at - runs.held()[0].decided_at < timedelta(0)  # type: ignore[operator]
