@@ -185,12 +185,21 @@ def read_service_key(text: str) -> dict[str, str]:
 
 
 def session() -> Any:
-    """A requests.Session with a deadline for every step, whatever its caller asks for."""
+    """A requests.Session with a deadline for every step, and over TLS only, whatever its caller asks for.
+
+    What is sent holds secrets: it goes to the endpoint that was named, and nowhere that this one would like to have it sent.
+    """
     import requests
 
     class Session(requests.Session):
-        def request(self, *args: Any, **kwargs: Any) -> requests.Response:
-            return super().request(*args, **(kwargs | {"timeout": _TIMEOUT_S}))
+        def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
+            if not str(url).lower().startswith("https://"):
+                raise requests.exceptions.InvalidURL("it does not begin with https://, so nothing was sent")
+            kwargs |= {"timeout": _TIMEOUT_S, "allow_redirects": False}
+            answer = super().request(method, url, *args, **kwargs)
+            if answer.is_redirect:
+                raise requests.exceptions.TooManyRedirects("it sends elsewhere, where no secret is sent")
+            return answer
 
     return Session()
 
@@ -215,6 +224,8 @@ def _asking(endpoint: str, *secrets: str) -> Iterator[None]:
         response = getattr(exc, "response", None)
         cause = f"HTTP status {response.status_code}" if response is not None else _network_cause(exc)
         raise _unreachable(endpoint, cause) from None
+    except OverflowError:  # a lifetime beyond all time
+        raise _unreachable(endpoint, "its answer is no token") from None
     except (ValueError, KeyError, TypeError, RuntimeError, exceptions.GoogleAuthError) as exc:
         # msal: a tenant that does not exist, or an answer that is no JSON
         raise GrantOver(_tidy(f"{endpoint} gives no token: {exc}", *secrets)) from None
@@ -265,6 +276,8 @@ def _network_cause(exc: Exception) -> str:
         ("timed out", "it did not answer in time"),
         ("refused", "the connection was refused"),
         ("resolve", "there is no server of that name"),
+        ("https://, so nothing", "it does not begin with https://, so nothing was sent"),
+        ("it sends elsewhere", "it sends elsewhere, where no secret is sent"),
     ):
         if sign in text:
             return cause

@@ -2,8 +2,10 @@
 
 import base64
 import json
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -214,3 +216,34 @@ def _all_of(error: BaseException | None) -> str:
         told += f"{error!s} {error!r} {error.args!r}"
         error = error.__cause__
     return told
+
+
+@pytest.fixture
+def plain() -> Iterator[tuple[str, list[bytes]]]:
+    """An endpoint without TLS: its URL, and all that was ever sent to it."""
+    heard: list[bytes] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            heard.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_error(400)
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/token", heard
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_no_secret_is_sent_in_the_clear(plain: tuple[str, list[bytes]], private_key: str) -> None:
+    url, heard = plain
+    key = json.dumps(json.loads(service_key("https://x", private_key)) | {"token_uri": url})
+    for grant in (RefreshToken("app-1", SECRET, url), GoogleService(key, "bounce@example.com")):
+        with pytest.raises(TokenEndpointUnreachable, match="https"):
+            grant.obtain(REFRESH)
+    assert heard == []
