@@ -18,7 +18,7 @@ from services.commands.judging import classify, explain
 from services.commands.lists import lists
 from services.commands.login import lists_login
 from services.commands.marking import release, suppress
-from services.commands.operating import classifier, fetcher, ledger, migrate, rebuild, scheduler
+from services.commands.operating import classifier, console, fetcher, ledger, migrate, rebuild, scheduler
 from services.commands.policy import policy
 from services.commands.process import process
 from services.commands.publishing import fetch, publish
@@ -27,6 +27,7 @@ from services.commands.rules import rules
 from services.commands.runs import runs
 from services.commands.secret_keys import secret_key, secrets
 from services.commands.terminal import complain, refusals
+from services.commands.users import users
 
 INTERRUPTED: Final = 130
 NOBODY_READS: Final = 141
@@ -108,11 +109,13 @@ for command in (
     lists,
     secret_key,
     secrets,
+    users,
     rules,
     fetcher,
     classifier,
     ledger,
     scheduler,
+    console,
     migrate,
     rebuild,
     reconcile,

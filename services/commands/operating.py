@@ -1,4 +1,4 @@
-"""`mailroom fetcher|classifier|ledger|scheduler`, `migrate` and `rebuild`: running the services and their stores."""
+"""`mailroom fetcher|classifier|ledger|scheduler|console`, `migrate` and `rebuild`: running the services and their stores."""
 
 import sys
 
@@ -6,6 +6,7 @@ import click
 
 from services.classifier import app as classifier_app
 from services.commands.terminal import configure_logs, open_for_writing, progress_bar, refusals, required_setting
+from services.console import app as console_app
 from services.fetcher import app as fetcher_app
 from services.ledger import app as ledger_app
 from services.ledger.projection_redis import connect_projection
@@ -40,6 +41,15 @@ def ledger() -> None:
 def scheduler() -> None:
     """Run the scheduler: asks for the bounce accounts that are due, and tells of silent ones."""
     sys.exit(scheduler_app.main())
+
+
+@click.command(
+    epilog="Needs MAILROOM_DATABASE_URL, MAILROOM_AMQP_URL and MAILROOM_SECRET_KEY. Make the first user with: "
+    "mailroom users add NAME --role administrator"
+)
+def console() -> None:
+    """Run the console: its pages, by default on http://127.0.0.1:8080, and the HTTP API."""
+    sys.exit(console_app.main())
 
 
 @click.command(epilog="Example: MAILROOM_DATABASE_URL=postgresql://mailroom@db/mailroom mailroom migrate")

@@ -1,0 +1,77 @@
+"""What the pages work with: the owners' functions over one database. Made in app.py, found through the application."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from flask import current_app
+from sqlalchemy import Engine
+
+from services.console.people_sql import SqlPeople
+from services.fetcher.lists_sql import SqlLists
+from services.fetcher.reach import Reach
+from services.ledger.archive_sql import SqlArchive
+from services.ledger.dead_letters_sql import SqlDeadLetters
+from services.ledger.history_sql import SqlHistory
+from services.ledger.marking import Marking
+from services.ledger.policy_sql import SqlPolicy
+from services.ledger.runs_sql import SqlRuns
+from shared.bus import Publisher
+from shared.secrets import SecretBox
+from shared.suppressions import Suppressions
+
+EXTENSION = "mailroom"
+
+
+@dataclass(frozen=True)
+class Backing:
+    """One for the process; its parts may be used by several threads at once."""
+
+    engine: Engine
+    suppressions: Suppressions
+    marking: Marking
+    publisher: Publisher
+    open_box: Callable[[], SecretBox]
+    reach: Reach
+    """Where [Test Bounce Settings] may connect to."""
+
+    @cached_property
+    def people(self) -> SqlPeople:
+        """Who may use the console."""
+        return SqlPeople(self.engine)
+
+    @cached_property
+    def lists(self) -> SqlLists:
+        """Contact lists and bounce accounts."""
+        return SqlLists(self.engine)
+
+    @cached_property
+    def history(self) -> SqlHistory:
+        """Everything that is known of an address."""
+        return SqlHistory(self.engine)
+
+    @cached_property
+    def runs(self) -> SqlRuns:
+        """Held runs."""
+        return SqlRuns(self.engine)
+
+    @cached_property
+    def archive(self) -> SqlArchive:
+        """Raw mails."""
+        return SqlArchive(self.engine)
+
+    @cached_property
+    def dead_letters(self) -> SqlDeadLetters:
+        """What could not be handled."""
+        return SqlDeadLetters(self.engine)
+
+    @cached_property
+    def policy(self) -> SqlPolicy:
+        """How many soft bounces, and what complaints do."""
+        return SqlPolicy(self.engine)
+
+
+def backing() -> Backing:
+    """That of the application at work."""
+    found: Backing = current_app.extensions[EXTENSION]
+    return found
