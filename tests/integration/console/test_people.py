@@ -32,13 +32,15 @@ def people(engine: Engine) -> SqlPeople:
 
 def test_a_thousand_guesses_are_looked_at_twenty_times_at_most(people: SqlPeople) -> None:
     evaluated = 0
+    waits = []
     for number in range(1000):
         try:
             assert people.log_in("jane", f"guess number {number}", f"203.0.113.{number % 250}") is None
             evaluated += 1
         except TooManyGuesses as exc:
-            assert exc.wait_s >= 1
+            waits.append(exc.wait_s)
     assert 1 <= evaluated <= 20
+    assert min(waits) >= 1
 
 
 def test_one_client_that_tries_many_names_has_to_wait_too(people: SqlPeople) -> None:
