@@ -15,6 +15,7 @@ from services.fetcher.mailbox_files import Found
 from services.ledger import app as ledger
 from services.ledger.projection_redis import RedisProjection
 from services.ledger.recorded_sql import SqlRecorded
+from services.ledger.tallies_sql import SqlTallies
 from shared.bus import Message
 from shared.contract import MessageVerdict
 from shared.identity import raw_id
@@ -94,6 +95,8 @@ class EmbeddedPipeline:
             if keeps_names:
                 tally.raw_ids.update({mail.name: one for mail, one in zip(readable, raw_ids, strict=True)})
             progress(len(batch))
+        while SqlTallies(self._engine).recount():
+            pass
         return tally
 
     def _count(self, raw_ids: Sequence[str], known: set[str], counts: Counter[str]) -> None:

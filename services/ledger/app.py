@@ -16,6 +16,7 @@ from services.ledger.dead_letters_sql import SqlDeadLetters
 from services.ledger.handler import ArchiveHandler, DeadLetterHandler, VerdictHandler
 from services.ledger.projection_redis import RedisProjection, connect_projection
 from services.ledger.store_sql import SqlVerdictStore
+from services.ledger.tallies_sql import SqlTallies
 from services.ledger.upkeep import drain_outbox, finish_policy, finish_runs, rebuild
 from shared import logs
 from shared.broker import BrokerBus
@@ -81,11 +82,15 @@ def subscribe(bus: Bus, engine: Engine, projection: RedisProjection | None, batc
 
 
 def keep_up(
-    engine: Engine, projection: RedisProjection | None, handler: VerdictHandler, keep_mails: timedelta | None = None
+    engine: Engine,
+    projection: RedisProjection | None,
+    handler: VerdictHandler,
+    keep_mails: timedelta | None = None,
+    tallies: SqlTallies | None = None,
 ) -> None:
     """One round of upkeep: rebuild Redis when it is not the database's equal, send what batches left behind.
 
-    With `keep_mails`, some of the mails that are older lose their bytes, too.
+    With `keep_mails`, some of the mails that are older lose their bytes, too; with `tallies`, changed days are counted.
     """
 
     def drain() -> None:
@@ -101,6 +106,8 @@ def keep_up(
         duties.insert(0, partial(rebuild, engine, projection))
     if keep_mails:
         duties.append(lambda: next(SqlArchive(engine).purge(keep_mails), 0))
+    if tallies is not None:
+        duties.append(tallies.recount_in_turn)
     for duty in duties:  # a Redis that is away keeps nothing else from being done
         try:
             duty()
@@ -120,10 +127,12 @@ def serve() -> None:
     stop = stop_on_signals()
     keep_mails = timedelta(days=settings.archive_days) if settings.archive_days else None
 
+    tallies = SqlTallies(engine)
+
     def upkeep() -> None:
         while not stop.wait(UPKEEP_EVERY_S):
             try:
-                keep_up(engine, projection, handler, keep_mails)
+                keep_up(engine, projection, handler, keep_mails, tallies)
             except Exception:  # a thread that ended here would leave Redis behind for good, and nobody would know
                 log.exception("upkeep_failed")
 

@@ -15,8 +15,9 @@ from services.ledger.fold import Report, merge_outcomes, severity_of
 from services.ledger.policy import SEVERITIES
 from services.ledger.ports import Change
 from services.ledger.standings_sql import lock_and_make, read_addresses, read_policy, recompute
+from services.ledger.tallies_sql import changed_days
 from shared.contract import Outcome, VerdictMessage
-from shared.tables.ledger import HELD, KEPT_OUT, hold, outbox, projection, raw, raw_run, report
+from shared.tables.ledger import HELD, KEPT_OUT, changed_day, hold, outbox, projection, raw, raw_run, report
 from shared.tables.transactions import now_of, transaction
 
 TRANSACTION_OUTCOMES: Final = 2000
@@ -170,7 +171,7 @@ def _record(connection: Connection, batch: _Batch, extra: set[str]) -> list[Chan
     kept_out = _lock_holds(connection, batch.runs)
     before, made = lock_and_make(connection, sorted(recipients), now)
     limits = read_policy(connection)
-    fresh, replaced = _record_mails(connection, batch, now)
+    fresh, replaced, days = _record_mails(connection, batch, now)
     stale = [raw_id for raw_id in batch.mails if raw_id not in fresh]
     if stale and (unlocked := _reported_recipients(connection, stale) - recipients):
         raise _NewRecipients(unlocked)
@@ -178,6 +179,7 @@ def _record(connection: Connection, batch: _Batch, extra: set[str]) -> list[Chan
         connection.execute(delete(report).where(among(connection, report.c.raw_id, replaced)))
     said = [row for raw_id, rows in batch.report_rows.items() if raw_id in fresh or raw_id in replaced for row in rows]
     insert_rows(connection, report, said)
+    insert_rows(connection, changed_day, days)
     # An address that is new has no more reports than these, unless a run that brought one is held.
     first = {} if kept_out or replaced else _reports_of(made, said, batch.mails, now)
     return recompute(connection, before, limits, now, first)
@@ -210,8 +212,13 @@ def _reported_recipients(connection: Connection, raw_ids: Iterable[str]) -> set[
     return set(connection.execute(select(report.c.recipient).where(mails, report.c.recipient != "")).scalars())
 
 
-def _record_mails(connection: Connection, batch: _Batch, now: datetime) -> tuple[set[str], set[str]]:
-    """Insert or bring up to date the row of every mail; which are new, and of which the outcomes are replaced."""
+def _record_mails(
+    connection: Connection, batch: _Batch, now: datetime
+) -> tuple[set[str], set[str], list[dict[str, Any]]]:
+    """Insert or bring up to date the row of every mail.
+
+    Which are new, of which the outcomes are replaced, and rows of the days on which something changed.
+    """
     mails = batch.mails
     # Not in place: another try has another now.
     rows = {
@@ -221,6 +228,7 @@ def _record_mails(connection: Connection, batch: _Batch, now: datetime) -> tuple
     fresh = insert_new(connection, raw, list(rows.values()), raw.c.raw_id)
     first_runs = {raw_id: rows[raw_id]["run_id"] for raw_id in fresh}
     replaced: set[str] = set()
+    times = [rows[raw_id]["received_at"] for raw_id in fresh]
     stale = [raw_id for raw_id in rows if raw_id not in fresh]
     if stale:
         known = select(raw).where(among(connection, raw.c.raw_id, stale)).order_by(raw.c.raw_id).with_for_update()
@@ -234,12 +242,15 @@ def _record_mails(connection: Connection, batch: _Batch, now: datetime) -> tuple
                 changed.append({**row, "run_id": found["run_id"], "received_at": earliest})
             elif earliest < found["received_at"]:
                 changed.append({**found, "received_at": earliest})
+            else:
+                continue
+            times += [found["received_at"], earliest]
         update_rows(connection, raw, changed, raw.c.raw_id)
     runs = {(verdict["raw_id"], verdict["run_id"] or _NO_RUN) for verdict in batch.copies}
     again = sorted(pair for pair in runs if pair[1] != first_runs[pair[0]])
     further = [{"raw_id": raw_id, "run_id": run_id, "recorded_at": now} for raw_id, run_id in again]
     insert_rows(connection, raw_run, further, skip_known=True)
-    return fresh, replaced
+    return fresh, replaced, changed_days(times)
 
 
 def _mail_row(verdict: VerdictMessage) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     ColumnElement,
+    Date,
     Index,
     Integer,
     LargeBinary,
@@ -44,6 +45,8 @@ raw: Final = Table(
     Column("truncated", Boolean, nullable=False),
     # Of what publishers send nobody asks for the run, and they send most.
     Index("ix_raw_run_id", "run_id", postgresql_where=text("run_id <> ''"), sqlite_where=text("run_id <> ''")),
+    # Mails come about in this order, so PostgreSQL needs to keep no more than the range of each of its pages.
+    Index("ix_raw_received_at", "received_at", postgresql_using="brin", postgresql_with={"pages_per_range": 32}),
     comment="what became of every mail that was judged, also when it was no bounce",
 )
 
@@ -202,6 +205,24 @@ audit: Final = Table(
     comment="who changed what by hand",
 )
 
+changed_day: Final = Table(
+    "changed_day",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("day", Date, nullable=False, comment="in UTC"),
+    comment="days of which mails were recorded or judged anew; their tallies are to be made anew",
+)
+
+tally: Final = Table(
+    "tally",
+    metadata,
+    Column("day", Date, primary_key=True, comment="in UTC, of received_at"),
+    Column("dimension", String(16), primary_key=True, comment="mail, reason, domain, campaign or list"),
+    Column("value", String(320), primary_key=True, comment="the most frequent of a day"),
+    Column("verdict", String(16), primary_key=True),
+    Column("mails", Integer, nullable=False, comment="of reason and domain: reports"),
+    comment="what came on each day, for whoever looks at it as a whole",
+)
 
 HELD: Final = "held"
 APPLYING: Final = "applying"
