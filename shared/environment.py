@@ -17,9 +17,11 @@ class Environment:
     def text(self, name: str, default: str | None = None) -> str:
         """The variable, or the content of the file that NAME_FILE names (without its last newline); "" when missing."""
         value = self._variables.get(name)
+        path = self._variables.get(f"{name}_FILE")
+        if value and path:
+            self._problems.append(f"{name} and {name}_FILE are both set, and only one can hold: unset the other")
         if value:
             return value
-        path = self._variables.get(f"{name}_FILE")
         if path:
             try:
                 value = Path(path).read_text(encoding="utf-8").rstrip("\r\n")

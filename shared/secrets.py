@@ -1,7 +1,7 @@
 """Passwords and tokens at rest: sealed with a key that is not in the database, and bound to what they are for.
 
 AES-256-GCM with the purpose as associated data rather than Fernet, which has none: whoever can write to the database, but has
-no key, can neither copy a sealed password to another row nor point its account at a server of his own and have it sent there.
+no key, can neither copy a sealed password to another row nor have it sent elsewhere, or in the clear, by changing its row.
 
 A sealed text is `v1.KEY.DATA`: KEY names the key (the beginning of a hash of it), DATA is nonce and ciphertext in base64.
 """

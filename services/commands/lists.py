@@ -142,7 +142,7 @@ def edit(
             if len(stored.lists) > 1:
                 click.echo(f"this changes the account of {listed(stored.lists)}", err=True)
             settled = _settling(store).edit(list_id, stored, wanted, is_tried=not untested)
-            store.change_account(stored.account.name, settled.account, settled.secret)
+            store.change_account(stored, settled.account, settled.secret)
             one = replace(one, account=settled.account.name)
         elif wanted.says_anything():
             settled = _settling(store).add(list_id, one.bounce_email, wanted, is_tried=not untested)

@@ -18,6 +18,7 @@ _FIELDS: Final = frozenset(
     | {"empty", "list_id"}
 )
 _PASSWORDS: Final = ("password", "password_file", "password_env")
+_VARIABLE: Final = re.compile(r"[A-Z_][A-Z0-9_]*")
 _HOST: Final = re.compile(r"[A-Za-z0-9._-]{1,253}|[0-9A-Fa-f:.]{2,45}")
 _LIST_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -127,7 +128,12 @@ class _AccountReader:
         if given[0] == "password_env":
             variable, value = value, self._variables.get(value, "")
             if variable and not value:
-                self._complain("password_env", f"names the variable {variable}, which is not set")
+                named = (
+                    f"the variable {variable}"
+                    if _VARIABLE.fullmatch(variable)
+                    else "no variable (is it the password itself?)"
+                )
+                self._complain("password_env", f"names {named}, which is not set")
         elif given[0] == "password_file" and value:
             try:
                 value = (self._folder / value).read_text(encoding="utf-8").rstrip("\r\n")

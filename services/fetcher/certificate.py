@@ -54,7 +54,7 @@ def read_certificate(der: bytes) -> Certificate:
     try:
         alternative = one.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         names = tuple(str(name.value) for name in alternative if isinstance(name, x509.DNSName | x509.IPAddress))
-    except (x509.ExtensionNotFound, ValueError):
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType, ValueError):
         names = ()
     return Certificate(
         one.subject.rfc4514_string(),

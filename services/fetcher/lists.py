@@ -1,5 +1,6 @@
 """Contact lists and their bounce accounts: what they are made of, and when two accounts are one mailbox. Pure."""
 
+import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,8 +46,10 @@ class BounceAccount:
 
     @property
     def secret_purpose(self) -> str:
-        """What its secret is sealed for: so nobody has it sent to another server by changing the row."""
-        return f"the account {self.name!r}\n{self.user}\n{self.host}"
+        """What its secret is sealed for: nobody has it sent elsewhere, or in the clear, by changing the row."""
+        authority = hashlib.sha256(self.ca_pem.encode()).hexdigest() if self.ca_pem else "public"
+        way = f"{self.protocol.value} {self.port} {self.tls.value} {authority}"
+        return f"the account {self.name!r}\n{self.user}\n{self.host}\n{way}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, exists, func, select, update
+from sqlalchemy import Connection, Engine, Row, delete, exists, func, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from services.fetcher.endpoint import Protocol, Tls
@@ -28,6 +28,8 @@ class Stored:
     account: BounceAccount
     secret: str | None
     lists: Sequence[str]
+    updated_at: datetime | None = None
+    """When its row was written last: whoever writes it says which one they saw."""
 
 
 class SqlLists:
@@ -70,13 +72,15 @@ class SqlLists:
             for row in connection.execute(select(contact_list).order_by(contact_list.c.list_id)):
                 shared.setdefault(row.account, []).append(row.list_id)
             rows = connection.execute(select(bounce_account).order_by(bounce_account.c.name))
-            return [Stored(read_account(row), row.secret, shared.get(row.name, [])) for row in rows]
+            return [Stored(read_account(row), row.secret, shared.get(row.name, []), row.updated_at) for row in rows]
 
     def find_account(self, name: str) -> Stored | None:
         """None when there is none of that name."""
         with transaction(self._engine, is_reading=True) as connection:
             row = connection.execute(select(bounce_account).where(bounce_account.c.name == name)).one_or_none()
-            return Stored(read_account(row), row.secret, _sharing(connection, name)) if row is not None else None
+            if row is None:
+                return None
+            return Stored(read_account(row), row.secret, _sharing(connection, name), row.updated_at)
 
     def is_taken(self, name: str) -> bool:
         """Whether this name was ever an account's: what was found under it belongs to that mailbox for good."""
@@ -102,22 +106,30 @@ class SqlLists:
             connection.execute(update(contact_list).where(where).values(**_list_values(one)))
 
     def change_list(self, one: ContactList) -> None:
-        """Title and address. Raises UnknownList."""
+        """Title and address, and nothing else: its account may be another meanwhile. Raises UnknownList."""
         with transaction(self._engine) as connection:
             _required(connection, one.list_id)
             where = contact_list.c.list_id == one.list_id
-            connection.execute(update(contact_list).where(where).values(**_list_values(one)))
+            connection.execute(update(contact_list).where(where).values(title=one.title, bounce_email=one.bounce_email))
 
-    def change_account(self, name: str, account: BounceAccount, secret: str | None) -> None:
-        """Its settings, for all lists that share it. Under another name it is another mailbox: a new account in its place."""
+    def change_account(self, seen: Stored, account: BounceAccount, secret: str | None) -> None:
+        """Its settings, for all lists that share it. Under another name it is another mailbox: a new account in its place.
+
+        Raises ConfigurationError when it is no longer as it was seen: what somebody else wrote meanwhile stays.
+        """
+        name = seen.account.name
         with _refusing_doubles(self._engine) as connection:
+            chosen = select(bounce_account).where(bounce_account.c.name == name).with_for_update()
+            row = connection.execute(chosen).one_or_none()
+            if row is None:
+                raise ConfigurationError(f"the account {name!r} was removed meanwhile")
+            if (row.updated_at, row.secret) != (seen.updated_at, seen.secret):
+                raise ConfigurationError(
+                    f"somebody changed the account {name!r} meanwhile, and nothing was saved: look at it, and try again"
+                )
             if account.name == name:
                 values = {**_account_values(account), "secret": secret, "updated_at": datetime.now(UTC)}
-                changed = connection.execute(
-                    update(bounce_account).where(bounce_account.c.name == name).values(**values)
-                )
-                if not changed.rowcount:
-                    raise ConfigurationError(f"the account {name!r} was removed meanwhile")
+                connection.execute(update(bounce_account).where(bounce_account.c.name == name).values(**values))
                 if account.login != OAUTH2:
                     connection.execute(delete(login_token).where(login_token.c.account == name))
                 return
@@ -130,8 +142,10 @@ class SqlLists:
 
         What was found, reported and counted stays.
         """
-        with transaction(self._engine) as connection:
+        with _refusing_doubles(self._engine) as connection:
             name = _required(connection, list_id).account
+            # Whoever removes, or takes, another of its lists now comes after us: the last one takes the account along.
+            connection.execute(select(bounce_account.c.name).where(bounce_account.c.name == name).with_for_update())
             connection.execute(delete(contact_list).where(contact_list.c.list_id == list_id))
             if name is None or _sharing(connection, name):
                 return None
@@ -166,6 +180,12 @@ def _sharing(connection: Connection, account: str) -> list[str]:
 
 
 def _insert(connection: Connection, account: BounceAccount, secret: str | None) -> None:
+    """Of two that add the same mailbox at once, by whatever protocol, the second is refused."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('mailroom.accounts'))"))
+    for row in connection.execute(select(bounce_account).where(bounce_account.c.host == account.host)):
+        if row.name != account.name and read_account(row).mailbox == account.mailbox:
+            raise ConfigurationError(f"the account {row.name!r} reads that mailbox already: see `mailroom lists`")
     now = datetime.now(UTC)
     connection.execute(
         bounce_account.insert().values(**_account_values(account), secret=secret, created_at=now, updated_at=now)
@@ -190,13 +210,19 @@ def _account_values(account: BounceAccount) -> dict[str, Any]:
 
 
 def read_account(row: Row[Any]) -> BounceAccount:
-    """Of a row of the table. Raises ValueError for words that this version does not know."""
+    """Of a row of the table. Raises ConfigurationError for words that this version does not know."""
+    try:
+        protocol, tls = Protocol(row.protocol), Tls(row.tls)
+    except ValueError as exc:
+        raise ConfigurationError(
+            f"the account {row.name!r} cannot be read ({exc}): was its row changed by hand, or by a newer version?"
+        ) from None
     return BounceAccount(
         row.name,
-        Protocol(row.protocol),
+        protocol,
         row.host,
         row.port,
-        Tls(row.tls),
+        tls,
         row.user_name,
         row.login,
         row.ca_pem or "",

@@ -8,7 +8,8 @@ from sqlalchemy import Column, Engine, Row, Table, select, update
 
 from services.fetcher.lists_sql import read_account
 from services.fetcher.tokens_sql import SEALED_COLUMNS, purpose_of
-from shared.secrets import CannotOpen, SecretBox
+from shared.errors import ConfigurationError
+from shared.secrets import SecretBox
 from shared.tables.fetcher import bounce_account, login_token
 from shared.tables.transactions import transaction
 
@@ -78,10 +79,10 @@ def _rotate_batch(engine: Engine, box: SecretBox, one: Sealed, after: str, batch
             if not box.is_stale(text):
                 done.kept += 1
                 continue
-            purpose = one.purpose(row)
             try:
+                purpose = one.purpose(row)
                 anew = box.seal(box.open(text, purpose), purpose)
-            except CannotOpen as exc:
+            except ConfigurationError as exc:  # it does not open, or its row is damaged
                 done.failures.append(str(exc))
                 continue
             connection.execute(update(one.table).where(one.key == key).values({one.column: anew}))

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from services.fetcher.emptying import Empty, read_emptying
-from services.fetcher.endpoint import Endpoint, Protocol, Tls
+from services.fetcher.endpoint import Endpoint, Protocol, Tls, default_port
 from services.fetcher.errors import MailboxError
 from services.fetcher.lists import BounceAccount, Way, account_name, check_account, read_server, ways
 from services.fetcher.lists_sql import SqlLists, Stored
@@ -95,6 +95,8 @@ class Settling:
     def edit(self, list_id: str, stored: Stored, wanted: Wanted, *, is_tried: bool = True) -> Settled:
         """The account with what was said changed; tried anew when that is about the way to the mailbox.
 
+        Another way needs the password again: what is stored was sealed for the old one, and is sent over no other.
+
         Raises ConfigurationError, TrialFailed among them.
         """
         old = stored.account
@@ -108,14 +110,21 @@ class Settling:
                 )
         is_way_new = wanted.server is not None or new.protocol != old.protocol or wanted.tls or wanted.is_auto
         if is_way_new:
-            return self._settle(new, port, wanted, list_id, stored, is_tried=is_tried)
+            has_own_port = old.port != default_port(old.protocol, old.tls)
+            if wanted.server is None and has_own_port and not wanted.is_auto:
+                port = old.port
+            asks = replace(wanted, has_new_password=True) if not _stays_by_token(old, wanted) else _by_token(wanted)
+            return self._settle(new, port, asks, list_id, stored, is_tried=is_tried)
         is_move_new = new.empty != old.empty and read_emptying(new.empty).empty == Empty.MOVE
         is_trial_due = (
             wanted.has_new_password
             or is_move_new
             or (new.ca_pem, new.folder, new.user) != (old.ca_pem, old.folder, old.user)
         )
-        kept = replace(wanted, tls=old.tls)
+        has_new_password = wanted.has_new_password or new.ca_pem != old.ca_pem
+        kept = replace(wanted, tls=old.tls, has_new_password=has_new_password)
+        if has_new_password and _stays_by_token(old, wanted):
+            kept = _by_token(kept)
         return self._settle(new, old.port, kept, list_id, stored, is_tried=is_tried and is_trial_due)
 
     def _settle(
@@ -138,24 +147,25 @@ class Settling:
             draft = replace(draft, name=account_name(list_id, self._lists.is_taken))
         draft = replace(draft, port=plan[0].port, tls=plan[0].tls)
         check_account(draft)
-        was_by_token = stored is not None and stored.account.login == OAUTH2 and not wanted.has_new_password
-        if wanted.is_by_token or (was_by_token and is_new):
+        if wanted.is_by_token:
             return _without_tokens_yet(draft)
-        box = self._open_box() if is_new or wanted.has_new_password or is_tried else None
-        sealed = stored.secret if stored is not None else None
+        is_asked = is_new or wanted.has_new_password
+        box = self._open_box() if is_asked or is_tried else None
+        kept = stored.secret if stored is not None and not is_asked else None
         password = ""
-        if box is not None and (is_new or wanted.has_new_password):
+        if is_asked:
             draft = replace(draft, login=PASSWORD)
             password = self._ask(draft)
-            sealed = box.seal(password, draft.secret_purpose)
-        elif box is not None and sealed is not None:
-            password = box.open(sealed, draft.secret_purpose)
-        if not is_tried:
-            return Settled(draft, sealed, None)
-        trial = self.try_account(draft, password, plan)
-        if trial.error is not None or trial.endpoint is None:
-            raise TrialFailed(trial, trial.error or MailboxError("nothing was tried"))
-        return Settled(replace(draft, port=trial.endpoint.port, tls=trial.endpoint.tls), sealed, trial)
+        elif box is not None and kept is not None:
+            password = box.open(kept, draft.secret_purpose)
+        trial = None
+        if is_tried:
+            trial = self.try_account(draft, password, plan)
+            if trial.error is not None or trial.endpoint is None:
+                raise TrialFailed(trial, trial.error or MailboxError("nothing was tried"))
+            draft = replace(draft, port=trial.endpoint.port, tls=trial.endpoint.tls)
+        sealed = box.seal(password, draft.secret_purpose) if box is not None and is_asked else kept
+        return Settled(draft, sealed, trial)
 
     def try_stored(self, stored: Stored) -> Trial:
         """As it is stored, and so as it is fetched. Raises ConfigurationError."""
@@ -170,6 +180,14 @@ class Settling:
         )
         login = self._make_login(account.name, account.login, account.user, password, account.secret_purpose)
         return try_settings(endpoint, plan, login, account.folder, read_emptying(account.empty))
+
+
+def _stays_by_token(old: BounceAccount, wanted: Wanted) -> bool:
+    return wanted.is_by_token or (old.login == OAUTH2 and not wanted.has_new_password)
+
+
+def _by_token(wanted: Wanted) -> Wanted:
+    return replace(wanted, is_by_token=True, has_new_password=False)
 
 
 def _without_tokens_yet(draft: BounceAccount) -> Settled:

@@ -192,7 +192,15 @@ def _with_tls(spec: str, *, insecure: bool) -> str:
 
 def _without_userinfo(url: str) -> str:
     scheme, colon, rest = url.partition("://")
-    return f"{scheme}{colon}…@{rest.rpartition('@')[2]}" if colon and "@" in rest else url
+    bare = f"{scheme}{colon}…@{rest.rpartition('@')[2]}" if colon and "@" in rest else url
+    head, mark, asked = bare.partition("?")
+    return f"{head}{mark}{'&'.join(_without_value(one) for one in asked.split('&'))}" if colon and mark else bare
+
+
+def _without_value(pair: str) -> str:
+    """Of what is asked for only what we know is repeated: the rest may hold a password."""
+    name, sign, value = pair.partition("=")
+    return pair if name == "tls" else f"{name}{sign}{'…' * bool(value)}"
 
 
 def _path(text: str) -> Path | None:

@@ -179,6 +179,29 @@ def test_another_server_or_user_needs_the_password_again(
     assert (account["name"], account["server"]) == ("weekly-2", "127.0.0.1")  # another mailbox is another account
 
 
+def test_another_way_to_the_server_needs_the_password_again(
+    lists: Lists, dovecot: DovecotServer, mailbox: Mailbox
+) -> None:
+    """Or else it could be sent in the clear, or to whoever answers at another port."""
+    lists.add("weekly")
+    for way in (
+        ["--tls", "none"],
+        ["--server", f"localhost:{dovecot.pop3_port}"],
+        ["--ca", str(dovecot.ca_file), "--tls", "starttls"],
+        ["--no-ca"],
+    ):
+        refused = lists("edit", "weekly", *way, MAILROOM_PASSWORD="")
+        assert (refused.returncode, "password is missing" in refused.stderr) == (2, True), way
+    assert lists("test", "weekly").returncode == 0
+
+
+def test_a_port_of_its_own_stays_when_only_tls_is_chosen(lists: Lists, dovecot: DovecotServer) -> None:
+    lists.add("weekly")
+    edited = lists("edit", "weekly", "--tls", "implicit")
+    assert edited.returncode == 0, edited.stderr
+    assert lists.show("weekly")["account"]["port"] == dovecot.pop3s_port
+
+
 def test_from_pop3_to_imap_and_back(lists: Lists, dovecot: DovecotServer, mailbox: Mailbox) -> None:
     lists.add("weekly")
     edited = lists("edit", "weekly", "--type", "imap", "--server", f"localhost:{dovecot.imaps_port}")

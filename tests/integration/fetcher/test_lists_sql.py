@@ -14,7 +14,7 @@ from services.fetcher.endpoint import Endpoint, Protocol, Tls
 from services.fetcher.errors import AccountUnusable, UnknownAccount
 from services.fetcher.handler import FetchHandler
 from services.fetcher.lists import BounceAccount, ContactList
-from services.fetcher.lists_sql import SqlLists, UnknownList
+from services.fetcher.lists_sql import SqlLists, Stored, UnknownList
 from services.fetcher.login import PasswordLogin
 from services.fetcher.rotation_sql import rotate
 from services.fetcher.store_sql import SqlCheckpoint
@@ -61,6 +61,12 @@ def add(lists: SqlLists, name: str = "news", password: str = "canary", account: 
     return account
 
 
+def seen(lists: SqlLists, name: str = "news") -> Stored:
+    found = lists.find_account(name)
+    assert found is not None
+    return found
+
+
 def password_of(account: Account) -> str:
     assert isinstance(account.login, PasswordLogin)
     return account.login.password
@@ -82,7 +88,8 @@ def test_a_change_is_seen_by_the_next_request(lists: SqlLists) -> None:
     book = SqlAccounts(lists, box)
     account = add(lists)
     assert book.find("news").endpoint.port == 995
-    lists.change_account("news", replace(account, port=2995), box().seal("other", account.secret_purpose))
+    moved = replace(account, port=2995)
+    lists.change_account(seen(lists), moved, box().seal("other", moved.secret_purpose))
     assert (book.find("news").endpoint.port, password_of(book.find("news"))) == (2995, "other")
 
 
@@ -102,18 +109,53 @@ def test_a_bounce_is_of_a_list_only_where_no_other_shares_the_account(lists: Sql
 
 def test_the_same_mailbox_twice_is_refused(lists: SqlLists) -> None:
     account = add(lists)
-    with pytest.raises(ConfigurationError, match="is there already"):
+    with pytest.raises(ConfigurationError, match="reads that mailbox already"):
         lists.add(ContactList("shop", "b@example.com", account="shop"), replace(account, name="shop"), "sealed")
     assert [one.list_id for one in lists.lists()] == ["news"]
     with pytest.raises(ConfigurationError, match="is there already"):
         lists.add(ContactList("news", "b@example.com"), None, None)
 
 
+def test_the_same_mailbox_by_another_protocol_is_refused_to_the_second_of_two(lists: SqlLists) -> None:
+    """Each had looked before the other wrote."""
+    account = add(lists)
+    other = replace(account, name="shop", protocol=Protocol.IMAP, port=993, folder="INBOX")
+    with pytest.raises(ConfigurationError, match="'news' reads that mailbox already"):
+        lists.add(ContactList("shop", "b@example.com", account="shop"), other, "sealed")
+
+
+@pytest.mark.parametrize("what", ["settings", "secret", "login"])
+def test_what_somebody_else_wrote_meanwhile_is_not_written_over(lists: SqlLists, database: Engine, what: str) -> None:
+    account = add(lists)
+    before = seen(lists)
+    if what == "settings":
+        lists.change_account(before, replace(account, empty="all"), before.secret)
+    elif what == "secret":
+        assert rotate(database, box(new_key(), KEY)).anew == 1
+    else:
+        change_row(database, "news", updated_at=datetime.now(UTC), secret=None, login="oauth2")
+    now = seen(lists)
+    with pytest.raises(ConfigurationError, match="somebody changed the account 'news' meanwhile"):
+        lists.change_account(before, replace(account, empty="nothing"), before.secret)
+    assert seen(lists) == now
+    lists.remove("news")
+    with pytest.raises(ConfigurationError, match="removed meanwhile"):
+        lists.change_account(before, account, before.secret)
+
+
+def test_a_lists_title_is_changed_and_not_its_account(lists: SqlLists) -> None:
+    add(lists)
+    one = lists.find_list("news")
+    lists.change_account(seen(lists), replace(NEWS, name="news-2", host="other.example.com"), None)
+    lists.change_list(replace(one, title="News"))
+    assert (lists.find_list("news").title, lists.find_list("news").account) == ("News", "news-2")
+
+
 def test_another_mailbox_is_another_account_for_all_its_lists(lists: SqlLists) -> None:
     account = add(lists)
     lists.add(ContactList("shop", "bounce@example.com", account="news"), None, None)
     new = replace(account, name="news-2", host="other.example.com")
-    lists.change_account("news", new, box().seal("canary", new.secret_purpose))
+    lists.change_account(seen(lists), new, box().seal("canary", new.secret_purpose))
     assert {one.account for one in lists.lists()} == {"news-2"}
     assert [stored.account for stored in lists.accounts()] == [new]
 
@@ -145,6 +187,9 @@ def change_row(engine: Engine, name: str, **values: str | None) -> None:
     "change",
     [
         ("host", "evil.example"),
+        ("port", 110),
+        ("tls", "none"),
+        ("protocol", "imap"),
         ("user_name", "x"),
         ("protocol", "smtp"),
         ("tls", "maybe"),
@@ -155,7 +200,7 @@ def change_row(engine: Engine, name: str, **values: str | None) -> None:
     ],
 )
 def test_a_row_that_was_tampered_with_cannot_be_used(
-    lists: SqlLists, database: Engine, change: tuple[str, str]
+    lists: SqlLists, database: Engine, change: tuple[str, object]
 ) -> None:
     add(lists)
     change_row(database, "news", **dict([change]))

@@ -114,9 +114,17 @@ def test_a_name_that_ever_was_an_accounts_is_not_used_again() -> None:
 
 
 def test_a_secret_is_meant_for_one_server_and_user() -> None:
-    purposes = {one.secret_purpose for one in (POP3, replace(POP3, host="evil.example"), replace(POP3, user="x"))}
-    assert len(purposes) == 3
-    assert replace(POP3, port=110, tls=Tls.STARTTLS, empty="all").secret_purpose == POP3.secret_purpose
+    others = (
+        {"host": "evil.example"},
+        {"user": "x"},
+        {"port": 110},
+        {"tls": Tls.NONE},
+        {"ca_pem": "another authority"},
+        {"protocol": Protocol.IMAP},
+    )
+    purposes = {POP3.secret_purpose} | {replace(POP3, **other).secret_purpose for other in others}  # type: ignore[arg-type]
+    assert len(purposes) == len(others) + 1
+    assert replace(POP3, empty="all", interval_s=60, is_active=False).secret_purpose == POP3.secret_purpose
 
 
 @pytest.mark.parametrize(
