@@ -22,7 +22,8 @@ from services.commands.terminal import (
     printable,
     refusals,
 )
-from services.fetcher.lists import BounceAccount, ContactList, check_list
+from services.fetcher.keeping import Keeping
+from services.fetcher.lists import BounceAccount, ContactList
 from services.fetcher.lists_sql import SqlLists, Stored
 from services.fetcher.login_factory import with_tokens
 from services.fetcher.settling import Settled, Settling, TrialFailed, listed
@@ -78,18 +79,10 @@ def add(list_id: str, bounce_email: str, title: str, untested: bool, database: s
     wanted = read_settings(fields)
     one = ContactList(list_id, bounce_email, title)
     with _writing(database) as store:
-        check_list(one)
-        if list_id in {known.list_id for known in store.lists()}:
-            raise ConfigurationError(
-                f"there is a list {list_id!r} already: change it with `mailroom lists edit {list_id}`"
-            )
-        if not wanted.says_anything():
-            store.add(one, None, None)
-            click.echo(f"{list_id}: added, without a bounce account")
-            return
-        settled = _settling(store).add(list_id, bounce_email, wanted, is_tried=not untested)
-        store.add(replace(one, account=settled.account.name), *_new_parts(settled))
-    if isinstance(settled, Stored):
+        settled = Keeping(store, _settling(store)).add(one, wanted, is_tried=not untested)
+    if settled is None:
+        click.echo(f"{list_id}: added, without a bounce account")
+    elif isinstance(settled, Stored):
         click.echo(f"{list_id}: added; it shares the account {settled.account.name} with {listed(settled.lists)}")
     else:
         _say_saved(list_id, settled, "added")
@@ -135,19 +128,10 @@ def edit(
             bounce_email=one.bounce_email if bounce_email is None else bounce_email,
             title=one.title if title is None else title,
         )
-        check_list(one)
-        settled: Stored | Settled | None = None
         stored = store.find_account(one.account) if one.account else None
-        if stored is not None and wanted.says_anything():
-            if len(stored.lists) > 1:
-                click.echo(f"this changes the account of {listed(stored.lists)}", err=True)
-            settled = _settling(store).edit(list_id, stored, wanted, is_tried=not untested)
-            store.change_account(stored, settled.account, settled.secret)
-            one = replace(one, account=settled.account.name)
-        elif wanted.says_anything():
-            settled = _settling(store).add(list_id, one.bounce_email, wanted, is_tried=not untested)
-            store.give_account(replace(one, account=settled.account.name), *_new_parts(settled))
-        store.change_list(one if settled is None else replace(one, account=settled.account.name))
+        if stored is not None and wanted.says_anything() and len(stored.lists) > 1:
+            click.echo(f"this changes the account of {listed(stored.lists)}", err=True)
+        settled = Keeping(store, _settling(store)).change(one, stored, wanted, is_tried=not untested)
     if isinstance(settled, Settled):
         _say_saved(list_id, settled, "changed")
     else:
@@ -245,11 +229,6 @@ def _settling(store: SqlLists) -> Settling:
 
 def _ask(account: BounceAccount) -> str:
     return ask_password(f"{account.user} at {account.host}")
-
-
-def _new_parts(settled: Stored | Settled) -> tuple[BounceAccount | None, str | None]:
-    """The account and the secret to be stored; none where an account is shared."""
-    return (settled.account, settled.secret) if isinstance(settled, Settled) else (None, None)
 
 
 def _say_saved(list_id: str, settled: Settled, done: str) -> None:

@@ -20,7 +20,7 @@ from services.ledger.store_sql import SqlVerdictStore
 from shared import logs
 from shared.environment import Environment
 from shared.publisher import ConfirmingPublisher
-from shared.secrets import open_secret_box
+from shared.secrets import KEY_VARIABLE, open_secret_box
 from shared.service import run_service
 from shared.suppressions import Suppressions, connect_redis
 from shared.tables import connect, require_current
@@ -85,7 +85,7 @@ def make_backing(settings: Settings, engine: Engine, publisher: ConfirmingPublis
         suppressions=Suppressions(engine, connect_redis(settings.redis_url) if settings.redis_url else None),
         marking=Marking(SqlMarks(engine), SqlVerdictStore(engine), projection, publisher),
         publisher=publisher,
-        open_box=partial(open_secret_box, os.environ),
+        open_box=partial(open_secret_box, {KEY_VARIABLE: settings.secret_key}),
         reach=reach,
     )
 

@@ -2,9 +2,9 @@
 
 from flask import Flask
 
-from services.console.pages import addresses, dashboard, login
+from services.console.pages import addresses, dashboard, lists, login
 
-PAGES = (login, dashboard, addresses)
+PAGES = (login, dashboard, lists, addresses)
 
 
 def register(app: Flask) -> None:
