@@ -50,8 +50,8 @@ def _cut(said: str, secret: str) -> str:
         starts.setdefault(secret[start : start + length], start)
     shown, at = [], 0
     while at < len(said):
-        start = starts.get(said[at : at + length])
-        if start is None:
+        start = starts.get(said[at : at + length], -1)
+        if start < 0:
             shown.append(said[at])
             at += 1
             continue
