@@ -1,15 +1,15 @@
 """Where a mailbox is, and how the way to it is protected."""
 
-import contextlib
 import socket
 import ssl
+import time
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
 from services.fetcher.errors import NoSuchServer, connection_error
-from services.fetcher.reach import ANYWHERE, Reach
+from services.fetcher.reach import ANYWHERE, Reach, resolve
 from shared.errors import ConfigurationError
 
 
@@ -18,7 +18,7 @@ class Deadlines:
     """How long a server may take. Past any of them the connection is given up."""
 
     connect_s: float = 20.0
-    """Until it accepts the connection; and until it greets."""
+    """Until one of its addresses accepts the connection; and until it greets."""
     idle_s: float = 60.0
     """The longest silence in the middle of a step."""
     step_s: float = 180.0
@@ -41,6 +41,8 @@ class Tls(StrEnum):
     """Plain until STARTTLS or STLS, and never a credential before (RFC 2595)."""
     NONE = "none"
 
+
+_MOST_ADDRESSES: Final = 8
 
 _PORTS: Final = {
     (Protocol.POP3, True): 995,
@@ -102,12 +104,23 @@ class Endpoint:
             raise
 
     def dial(self) -> socket.socket:
-        """A connected socket, not encrypted yet, to one of the addresses that may be reached. Raises OSError, NoSuchServer."""
-        *others, last = self.reach.addresses(self.host, self.port)
-        for address in others:
-            with contextlib.suppress(OSError):
-                return socket.create_connection((address, self.port), self.deadlines.connect_s)
-        return socket.create_connection((last, self.port), self.deadlines.connect_s)
+        """A connected socket, not encrypted yet, to the first address that may be reached and accepts.
+
+        In the order of the resolver (RFC 6724), at most eight of them, all within `connect_s`. Raises OSError, NoSuchServer.
+        """
+        deadline = time.monotonic() + self.deadlines.connect_s
+        names = self.reach.addresses(self.host, self.port)
+        addresses = [address for name in names for address in resolve(name, self.port)][:_MOST_ADDRESSES]
+        failure: OSError = TimeoutError("no address was tried in time")
+        for number, address in enumerate(addresses):
+            left_s = deadline - time.monotonic()
+            if left_s <= 0:
+                break
+            try:  # one that says nothing leaves the others their share of the time
+                return socket.create_connection((address, self.port), left_s / (len(addresses) - number))
+            except OSError as exc:
+                failure = exc
+        raise failure
 
 
 def default_port(protocol: Protocol, tls: Tls) -> int:

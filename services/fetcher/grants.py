@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
 from services.fetcher.errors import GrantOver, TokenEndpointUnreachable
+from services.fetcher.repeated import without_secret
 from shared.errors import ConfigurationError
 
 MICROSOFT: Final = "https://login.microsoftonline.com"
@@ -21,7 +22,6 @@ MICROSOFT_USER_SCOPES: Final = [
 ]
 GOOGLE_SCOPE: Final = "https://mail.google.com/"
 GOOGLE_TOKENS: Final = "https://oauth2.googleapis.com/token"
-_TIMEOUT_S: Final = 15
 _UNSAID_LIFETIME: Final = timedelta(minutes=10)
 _LONGEST_LIFETIME: Final = timedelta(days=1)
 _TEXT_LIMIT: Final = 300
@@ -185,23 +185,10 @@ def read_service_key(text: str) -> dict[str, str]:
 
 
 def session() -> Any:
-    """A requests.Session with a deadline for every step, and over TLS only, whatever its caller asks for.
+    """A requests.Session that is bounded in time and size, and sends to the endpoint that was named, over TLS."""
+    from services.fetcher.token_session import TokenSession
 
-    What is sent holds secrets: it goes to the endpoint that was named, and nowhere that this one would like to have it sent.
-    """
-    import requests
-
-    class Session(requests.Session):
-        def request(self, method: Any, url: Any, *args: Any, **kwargs: Any) -> requests.Response:
-            if not str(url).lower().startswith("https://"):
-                raise requests.exceptions.InvalidURL("it does not begin with https://, so nothing was sent")
-            kwargs |= {"timeout": _TIMEOUT_S, "allow_redirects": False}
-            answer = super().request(method, url, *args, **kwargs)
-            if answer.is_redirect:
-                raise requests.exceptions.TooManyRedirects("it sends elsewhere, where no secret is sent")
-            return answer
-
-    return Session()
+    return TokenSession()
 
 
 @contextmanager
@@ -217,7 +204,7 @@ def _asking(endpoint: str, *secrets: str) -> Iterator[None]:
         raise _unreachable(endpoint, str(exc)) from None
     except exceptions.RefreshError as exc:
         answer = exc.args[1] if len(exc.args) > 1 and isinstance(exc.args[1], dict) else {}
-        if exc.retryable or not answer:
+        if exc.retryable or not answer.get("error") or answer["error"] in _TEMPORARY:
             raise _unreachable(endpoint, "its answer is no token") from None
         raise _refused(answer.get("error"), answer.get("error_description"), *secrets) from None
     except (requests.RequestException, exceptions.TransportError) as exc:
@@ -235,6 +222,8 @@ def _of_msal(answer: Mapping[str, Any], *secrets: str) -> Obtained:
     if "access_token" not in answer:
         if answer.get("error") in _TEMPORARY:
             raise TokenEndpointUnreachable(f"the token endpoint cannot answer now: {answer['error']}")
+        if not answer.get("error"):
+            raise TokenEndpointUnreachable("the token endpoint cannot answer now: its answer is no token")
         raise _refused(answer.get("error"), answer.get("error_description"), *secrets)
     return _obtained(answer["access_token"], answer.get("expires_in"), answer.get("refresh_token"))
 
@@ -276,6 +265,10 @@ def _network_cause(exc: Exception) -> str:
         ("timed out", "it did not answer in time"),
         ("refused", "the connection was refused"),
         ("resolve", "there is no server of that name"),
+        ("HTTP status 429", "it is asked too often: HTTP status 429"),
+        ("HTTP status", "it is in trouble: HTTP status 500 or above"),
+        ("no token", "its answer is no token"),
+        ("no end in sight", "its answer has no end in sight"),
         ("https://, so nothing", "it does not begin with https://, so nothing was sent"),
         ("it sends elsewhere", "it sends elsewhere, where no secret is sent"),
     ):
@@ -286,7 +279,5 @@ def _network_cause(exc: Exception) -> str:
 
 def _tidy(text: str, *secrets: str) -> str:
     """One line of printable text, without the secrets that were sent."""
-    for secret in filter(None, secrets):
-        text = text.replace(secret, "…")
-    text = text.splitlines()[0] if text else ""
+    text = without_secret(text.splitlines()[0] if text else "", *secrets)
     return "".join(character for character in text if character.isprintable())[:_TEXT_LIMIT]

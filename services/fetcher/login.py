@@ -2,23 +2,23 @@
 
 import base64
 import ssl
-from collections.abc import Set
+from collections.abc import Callable, Set
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, Protocol
 
-from imapclient.exceptions import LoginError
+from imapclient.exceptions import IMAPClientAbortError, LoginError
 
 from services.fetcher.emptying import require_sendable
 from services.fetcher.errors import LoginRefused, NotEncrypted, PasswordLoginGone, TokenRefused
 from services.fetcher.pop3_wire import Pop3Refused, Pop3Wire
+from services.fetcher.repeated import without_secret
 from services.fetcher.xoauth2 import (
     MECHANISM,
     Challenge,
     initial_response,
     read_challenge,
     takes_no_password,
-    without_secret,
 )
 from shared.errors import ConfigurationError
 
@@ -28,12 +28,17 @@ _LOGIN_DISABLED: Final = "LOGINDISABLED"
 class Login(Protocol):
     """Sends credentials over a connection that is already as safe as the account demands.
 
+    `prepare` comes first, and once before each connection.
+
     Lets through what the protocol's client raises when the server says no; `refusal` says what that means.
     """
 
     @property
     def user(self) -> str:
         """Who logs in, for error messages."""
+
+    def prepare(self, *, is_encrypted: bool) -> None:
+        """What may take a while, before a server waits for it: a POP3 server hangs up on who is silent. Raises MailboxError."""
 
     def log_in_pop3(self, wire: Pop3Wire) -> None: ...
 
@@ -57,6 +62,9 @@ class PasswordLogin:
         require_sendable(self.user, "the user name")
         require_sendable(self.password, "the password")
 
+    def prepare(self, *, is_encrypted: bool) -> None:
+        """A password is there."""
+
     def log_in_pop3(self, wire: Pop3Wire) -> None:
         wire.command(b"USER " + self.user.encode())
         try:
@@ -73,14 +81,10 @@ class PasswordLogin:
             send = partial(client.login, f'"{escaped}"', self.password)
         else:
             send = partial(client.plain_login, self.user, self.password)
-        try:
-            send()
-        except LoginError as exc:
-            raise LoginError(self._without_password(str(exc))) from None
+        _send_imap(send, self._without_password)
 
     def _without_password(self, said: str) -> str:
-        """What a server says is shown and stored; some repeat what they were sent."""
-        return said.replace(self.password, "…") if self.password else said
+        return without_secret(said, self.password)
 
     def refusal(self, host: str, said: str, methods: Set[str]) -> LoginRefused:
         """PasswordLoginGone where no password would do, or a plain LoginRefused."""
@@ -128,6 +132,11 @@ class TokenLogin:
         if not self.user.isprintable():
             raise ConfigurationError("the user name holds a control character, which no mail server takes with a token")
 
+    def prepare(self, *, is_encrypted: bool) -> None:
+        """Ask for a token, which may take a minute; not where it could not be sent."""
+        self._require(is_encrypted=is_encrypted)
+        self._sent = self.tokens.token(self.account)
+
     def log_in_pop3(self, wire: Pop3Wire) -> None:
         self._require(is_encrypted=wire.is_encrypted)
         conversation = self._conversation()
@@ -139,10 +148,7 @@ class TokenLogin:
     def log_in_imap(self, client: Any) -> None:
         self._require(is_encrypted=isinstance(client.socket(), ssl.SSLSocket))
         conversation = self._conversation()
-        try:
-            client.sasl_login(MECHANISM, conversation)
-        except LoginError as exc:
-            raise LoginError(self._without_token(str(exc))) from None
+        _send_imap(partial(client.sasl_login, MECHANISM, conversation), self._without_token)
 
     def refusal(self, host: str, said: str, methods: Set[str]) -> LoginRefused:
         """TokenRefused, with what the server says that it misses."""
@@ -171,14 +177,12 @@ class TokenLogin:
             )
 
     def _without_token(self, said: str) -> str:
-        """What a server says is shown and stored; some repeat what they were sent."""
         response = base64.b64encode(initial_response(self.user, self._sent)).decode("ascii")
-        return without_secret(without_secret(said, response), self._sent)
+        return without_secret(said, response, self._sent)
 
     def _conversation(self) -> Any:
         """Answers the empty challenge with the token, and one that says why it is refused with nothing."""
         self._challenge = Challenge()
-        self._sent = self.tokens.token(self.account)
         response = initial_response(self.user, self._sent)
 
         def respond(challenge: bytes) -> bytes:
@@ -190,3 +194,13 @@ class TokenLogin:
             return answer
 
         return respond
+
+
+def _send_imap(send: Callable[[], object], without_secrets: Callable[[str], str]) -> None:
+    """IMAPClient says LoginError of everything; what imaplib knows better, that the connection broke, is let through again."""
+    try:
+        send()
+    except LoginError as exc:
+        is_broken = isinstance(exc.__context__, IMAPClientAbortError)
+        said = without_secrets(str(exc))
+        raise (IMAPClientAbortError(said) if is_broken else LoginError(said)) from None

@@ -23,9 +23,11 @@ from services.fetcher.errors import (
     LoginOver,
     LoginRefused,
     MailboxLocked,
+    MailboxUnreachable,
     MailUnreadable,
     StartTlsMissing,
     connection_error,
+    is_temporary_refusal,
 )
 from services.fetcher.imap_answers import LISTED, READ, Answers, read_listing, read_mails
 from services.fetcher.imap_connection import connect_imap
@@ -36,7 +38,9 @@ from services.fetcher.watchdog import Watchdog, opening
 _LIST_CHUNK: Final = 5_000
 _LINE_TOO_LONG: Final = "got more than"
 _STORE_CHUNK: Final = 200
-_RESPONSE_CODE: Final = re.compile(r"\[(INUSE|UNAVAILABLE|LIMIT)\]", re.IGNORECASE)
+_IN_USE: Final = "[INUSE]"
+_FOR_GOOD: Final = re.compile(r"\[(?:AUTHENTICATIONFAILED|AUTHORIZATIONFAILED|EXPIRED)\]", re.IGNORECASE)
+"""RFC 5530 §3. Also on a BYE: the same login again would be refused again, and in the end lock the account."""
 
 
 def open_imap(endpoint: Endpoint, login: Login, folder: str, *, to_clean: bool) -> "ImapMailbox":
@@ -74,11 +78,15 @@ def _start_tls(client: Any, endpoint: Endpoint) -> None:
 def _log_in(client: Any, endpoint: Endpoint, login: Login) -> None:
     try:
         login.log_in_imap(client)
-    except LoginError as exc:
-        code = _RESPONSE_CODE.search(str(exc))
-        if code:
-            raise MailboxLocked(f"{endpoint.host} cannot open the mailbox now: {exc}") from exc
-        raise login.refusal(endpoint.host, str(exc), _methods(client, endpoint)) from exc
+    except (LoginError, IMAPClientAbortError) as exc:
+        said = str(exc)
+        if _IN_USE in said.upper():
+            raise MailboxLocked(f"{endpoint.host} has the mailbox locked: {said}. The next pass tries again") from exc
+        if is_temporary_refusal(said):
+            raise MailboxUnreachable(f"{endpoint.host} cannot open the mailbox now: {said}") from exc
+        if isinstance(exc, IMAPClientAbortError) and not _FOR_GOOD.search(said):
+            raise ConnectionLost(f"the connection to {endpoint.host} broke at the login: {said}") from exc
+        raise login.refusal(endpoint.host, said, _methods(client, endpoint)) from exc
     except (OSError, IMAPClientError, ValueError) as exc:
         raise ConnectionLost(f"the connection to {endpoint.host} broke at the login: {exc}") from exc
 

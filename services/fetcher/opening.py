@@ -1,6 +1,6 @@
 """Which adapter reads which protocol."""
 
-from services.fetcher.endpoint import Endpoint, Protocol
+from services.fetcher.endpoint import Endpoint, Protocol, Tls
 from services.fetcher.errors import LoginRefused
 from services.fetcher.login import Login
 from services.fetcher.mailbox_imap import open_imap
@@ -22,6 +22,7 @@ def open_mailbox(endpoint: Endpoint, login: Login, folder: str, to_clean: bool) 
 
 
 def _open(endpoint: Endpoint, login: Login, folder: str, *, to_clean: bool) -> Mailbox:
+    login.prepare(is_encrypted=endpoint.tls != Tls.NONE)
     if endpoint.protocol == Protocol.POP3:
         return open_pop3(endpoint, login)
     return open_imap(endpoint, login, folder, to_clean=to_clean)

@@ -11,6 +11,7 @@ import structlog
 
 from services.fetcher.errors import GrantOver, TokenEndpointUnreachable
 from services.fetcher.grants import Grant, Obtained
+from shared.tables.schema import DatabaseUnreachable
 
 log = structlog.get_logger(__name__)
 
@@ -21,6 +22,8 @@ ASKING: Final = timedelta(minutes=2)
 UNREACHABLE_PAUSE: Final = timedelta(seconds=15)
 REFUSED_PAUSE: Final = timedelta(minutes=15)
 """A grant that is over is asked about so seldom; a new login ends the pause."""
+KEEP_AGAIN_AFTER_S: Final = (0.1, 0.5, 2.0, 5.0, 15.0)
+"""Within ASKING, with the minute that an endpoint may take."""
 _POLL_S: Final = 0.1
 
 
@@ -71,7 +74,11 @@ class TokenStore(Protocol):
         """None when another has the claim, or pauses, or the tokens are no longer those that were seen."""
 
     def keep(self, claim: Claim, obtained: Obtained) -> None:
-        """Keep the tokens and end the claim, in one transaction; nothing happens when the claim is no longer held."""
+        """Keep the tokens and end the claim, in one transaction.
+
+        A claim that has lapsed, too, keeps a new refresh token as long as the one that was sent is still the one that is kept:
+        the old one may be good no longer. Nothing happens when another has replaced it, or somebody logged in anew.
+        """
 
     def pause(self, claim: Claim, lasting: timedelta, refusal: str) -> None:
         """End the claim; for so long nobody asks."""
@@ -133,9 +140,21 @@ class StoredTokens:
             if usable:
                 return usable
             raise (_error(claim.account, str(exc)) if is_over else exc) from None
-        self._store.keep(claim, obtained)
+        self._keep(claim, obtained)
         log.info("token_renewed", account=claim.account, lifetime_s=int(obtained.lifetime.total_seconds()))
         return obtained.access_token
+
+    def _keep(self, claim: Claim, obtained: Obtained) -> None:
+        """Patiently: the refresh token that was sent may be good no longer, and the new one is nowhere else."""
+        for delay_s in KEEP_AGAIN_AFTER_S:
+            try:
+                self._store.keep(claim, obtained)
+            except DatabaseUnreachable as exc:
+                log.warning("token_not_kept_yet", account=claim.account, after_s=delay_s, cause=str(exc))
+                self._wait(delay_s)
+            else:
+                return
+        self._store.keep(claim, obtained)
 
 
 def _error(account: str, refusal: str) -> GrantOver | TokenEndpointUnreachable:

@@ -61,16 +61,27 @@ class SqlTokens:
                 .returning(login_token.c.sealed_grant, login_token.c.sealed_refresh_token)
             )
             row = connection.execute(taken).one_or_none()
-        if row is None:
-            return None
-        grant = read_grant(self._open(account, "grant", row.sealed_grant))
-        return Claim(account, holder, grant, self._open(account, "refresh_token", row.sealed_refresh_token))
+            if row is None:
+                return None
+            return Claim(account, holder, *self._granted(account, row))  # what does not open leaves no claim behind
 
     def keep(self, claim: Claim, obtained: Obtained) -> None:
-        """The new refresh token replaces the old one with the access token, or neither does."""
+        """The new refresh token replaces the old one with the access token, or neither does.
+
+        Also after the claim has lapsed, unless the refresh token that was sent has been replaced in the meantime.
+        """
+        of_account = login_token.c.account == claim.account
         with transaction(self._engine) as connection:
+            row = connection.execute(select(login_token).where(of_account).with_for_update()).one_or_none()
+            if row is None:
+                return
+            is_own = row.holder == claim.holder
+            if not is_own and not obtained.refresh_token:
+                return  # nothing would be lost
+            if self._granted(claim.account, row) != (claim.grant, claim.refresh_token):
+                return
             values = self._tokens(obtained, now_of(connection))
-            connection.execute(_held(claim).values(values))
+            connection.execute(update(login_token).where(of_account).values(values))
 
     def pause(self, claim: Claim, lasting: timedelta, refusal: str) -> None:
         """End the claim; for so long nobody asks."""
@@ -89,6 +100,11 @@ class SqlTokens:
             of_account = bounce_account.c.name == account
             now_by_token = {"login": OAUTH2, "secret": None, "updated_at": values["updated_at"]}
             connection.execute(update(bounce_account).where(of_account).values(now_by_token))
+
+    def _granted(self, account: str, row: Any) -> tuple[Grant, str]:
+        """The grant, and the refresh token that belongs to it. Raises GrantOver when they do not open."""
+        grant = read_grant(self._open(account, "grant", row.sealed_grant))
+        return grant, self._open(account, "refresh_token", row.sealed_refresh_token)
 
     def _tokens(self, obtained: Obtained, now: Any) -> dict[str, Any]:
         values = {

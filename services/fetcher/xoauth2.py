@@ -7,13 +7,10 @@ import json
 import re
 from collections.abc import Set
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Final
 
 MECHANISM: Final = "XOAUTH2"
 _TOKEN_METHODS: Final = frozenset({"AUTH=XOAUTH2", "AUTH=OAUTHBEARER"})
-_CLUE: Final = 12
-"""So many first characters tell a token from anything else."""
 _LOGIN_DISABLED: Final = "LOGINDISABLED"
 _NO_PASSWORDS: Final = re.compile(
     r"basic ?auth(?:entication)? ?(?:is )?(?:blocked|disabled)"  # Exchange Online, as text and as "LogonDenied-BasicAuthBlocked"
@@ -52,17 +49,6 @@ def read_challenge(challenge: bytes) -> Challenge:
     if not isinstance(fields, dict):
         return Challenge()
     return Challenge(_word(fields.get("status")), _word(fields.get("scope")))
-
-
-def without_secret(said: str, secret: str) -> str:
-    """What a server said, without a secret that it repeats, also where the end of that was cut off."""
-    clue = secret[:_CLUE]
-    at = said.find(clue) if clue else -1
-    while at >= 0:
-        end = at + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(said[at:], secret, strict=False)))
-        said = f"{said[:at]}…{said[end:]}"
-        at = said.find(clue, at)
-    return said
 
 
 def methods_of_pop3(capabilities: bytes) -> frozenset[str]:

@@ -33,6 +33,10 @@ class TokenEndpoint:
     refresh_token: str = "canary-refresh-0"
     refusal: tuple[int, dict[str, str]] | None = None
     """Answered to everybody instead of a token."""
+    raw: tuple[int, bytes, dict[str, str]] | None = None
+    """Status, body and headers that are answered to everybody who posts, instead of anything else."""
+    trickles: str = ""
+    """Where a posted form's answer never ends, 20 bytes a second: "headers" or "body"."""
     until: threading.Event | None = None
     """No answer before it is set."""
     rotates: bool = True
@@ -107,12 +111,33 @@ def serving(certificates: Certificates, issue: Callable[[], str]) -> Iterator[To
             if self.path.endswith("/devicecode"):
                 self._say(200, endpoint.device_code())
             else:
-                self._say(*endpoint.answer(form))
+                self._answer(form)
+
+        def _answer(self, form: dict[str, str]) -> None:
+            status, fields = endpoint.answer(form)
+            if endpoint.trickles:
+                self._trickle()
+            elif endpoint.raw is not None:
+                status, body, headers = endpoint.raw
+                self._send(status, body, headers)
+            else:
+                self._say(status, fields)
+
+        def _trickle(self) -> None:
+            self.wfile.write(b"HTTP/1.1 200 OK\r\n" + (b"\r\n" if endpoint.trickles == "body" else b"X: "))
+            pace = threading.Event()
+            with contextlib.suppress(OSError):
+                for _ in range(600):
+                    self.wfile.write(b" ")
+                    pace.wait(0.05)
 
         def _say(self, status: int, fields: object) -> None:
-            body = json.dumps(fields).encode()
+            self._send(status, json.dumps(fields).encode(), {"Content-Type": "application/json"})
+
+        def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
             self.send_response(status)
-            self.send_header("Content-Type", "application/json")
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

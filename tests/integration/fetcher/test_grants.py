@@ -6,11 +6,13 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from time import monotonic
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from services.fetcher import grants
 from services.fetcher.errors import GrantOver, TokenEndpointUnreachable
 from services.fetcher.grants import (
     GoogleService,
@@ -22,6 +24,7 @@ from services.fetcher.grants import (
     read_grant,
     read_service_key,
 )
+from services.fetcher.token_session import TokenSession
 from shared.errors import ConfigurationError
 from tests.servers import finding
 from tests.servers.token_endpoint import TENANT, TokenEndpoint
@@ -247,3 +250,73 @@ def test_no_secret_is_sent_in_the_clear(plain: tuple[str, list[bytes]], private_
         with pytest.raises(TokenEndpointUnreachable, match="https"):
             grant.obtain(REFRESH)
     assert heard == []
+
+
+BROKEN = [
+    pytest.param(200, b"<html>welcome</html>", id="html"),
+    pytest.param(400, b"<html>what?</html>", id="html-400"),
+    pytest.param(200, b"", id="empty"),
+    pytest.param(200, b"[]", id="list"),
+    pytest.param(200, b"[" * 100_000, id="deep"),
+    pytest.param(200, b"\xff\xfe", id="noise"),
+    pytest.param(200, b"{}", id="no-token"),
+    pytest.param(200, b'{"access_token": null}', id="null"),
+    pytest.param(200, b'{"access_token": ["a"], "expires_in": 3600}', id="token-is-a-list"),
+    pytest.param(200, b'{"access_token": ""}', id="empty-token"),
+    pytest.param(400, b'{"error": "temporarily_unavailable"}', id="temporarily"),
+    pytest.param(429, b'{"error": "slow"}', id="too-often"),
+    pytest.param(500, b'{"error": "invalid_grant"}', id="500"),
+    pytest.param(502, b"bad gateway", id="502"),
+    pytest.param(200, b"x" * 2_000_000, id="huge"),
+]
+
+
+@each_way
+@pytest.mark.parametrize(("status", "body"), BROKEN)
+def test_a_broken_answer_is_no_refusal(
+    endpoint: TokenEndpoint, private_key: str, case: Case, status: int, body: bytes
+) -> None:
+    endpoint.raw = (status, body, {})
+    with pytest.raises(TokenEndpointUnreachable):
+        case.grant(endpoint.url, private_key).obtain(case.refresh_token)
+
+
+@each_way
+@pytest.mark.parametrize(
+    ("said", "lifetime_s"),
+    [
+        *((said, 600) for said in ("abc", None, [], {}, True, 0, -5, -1e300, "", "NaN")),
+        *((said, 86_400) for said in (1e300, 10**400, "Infinity", 10**9)),
+        *((said, 1800) for said in (1800, "1800", 1800.5, "1800.5")),
+    ],
+    ids=lambda said: str(said)[:12],
+)
+def test_a_lifetime_is_a_sane_one(
+    endpoint: TokenEndpoint, private_key: str, case: Case, said: object, lifetime_s: int
+) -> None:
+    fields = {"access_token": "canary-access-1", "token_type": "Bearer", "expires_in": said}
+    endpoint.raw = (200, json.dumps(fields).encode(), {})
+    obtained = case.grant(endpoint.url, private_key).obtain(case.refresh_token)
+    assert lifetime_s - 60 < obtained.lifetime.total_seconds() <= lifetime_s
+
+
+@each_way
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_secret_is_sent_nowhere_else(endpoint: TokenEndpoint, private_key: str, case: Case, status: int) -> None:
+    endpoint.raw = (status, b"", {"Location": f"{endpoint.url}/elsewhere"})
+    with pytest.raises(TokenEndpointUnreachable, match="sends elsewhere"):
+        case.grant(endpoint.url, private_key).obtain(case.refresh_token)
+    assert len(endpoint.asked) == 1
+
+
+@each_way
+@pytest.mark.parametrize("part", ["headers", "body"])
+def test_an_answer_that_trickles_ends(
+    endpoint: TokenEndpoint, private_key: str, case: Case, part: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grants, "session", lambda: TokenSession(total_s=1.0))
+    endpoint.trickles = part
+    begun = monotonic()
+    with pytest.raises(TokenEndpointUnreachable, match="in time"):
+        case.grant(endpoint.url, private_key).obtain(case.refresh_token)
+    assert monotonic() - begun < 5

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, delete, select, update
+from sqlalchemy import Engine, delete, select, text, update
 
 from services.fetcher.errors import GrantOver, TokenEndpointUnreachable
 from services.fetcher.grants import Obtained, RefreshToken
@@ -183,6 +183,87 @@ def test_a_process_that_died_while_it_asked_is_replaced(shared: Shared) -> None:
     assert shared.tokens().token("news") == "canary-access-1"
     store.keep(dead, Obtained("canary-late", HOUR, "canary-late"))
     assert shared.tokens().token("news") == "canary-access-1", "its claim was over"
+
+
+def lapse(shared: Shared) -> None:
+    """As if the process that asks had been silent for longer than its claim lasts."""
+    with shared.engine.begin() as connection:
+        row = connection.execute(select(login_token)).one()
+        connection.execute(update(login_token).values(quiet_until=row.quiet_until - timedelta(minutes=3)))
+
+
+def test_a_slow_winner_keeps_the_refresh_token_that_only_it_has(shared: Shared) -> None:
+    """Its claim lapsed, and another asked with the same refresh token, which the endpoint takes once."""
+    shared.log_in(left=timedelta(0))
+    store = SqlTokens(shared.engine, shared.box, "news")
+    known = store.read("news")
+    assert known is not None
+    slow = store.claim("news", "slow", known, timedelta(minutes=2))
+    assert slow is not None
+    obtained = slow.grant.obtain(slow.refresh_token)
+    lapse(shared)
+    with pytest.raises(GrantOver):
+        shared.tokens().token("news")
+    store.keep(slow, obtained)
+    assert shared.tokens().token("news") == "canary-access-1"
+    shared.age(HOUR)
+    shared.tokens().token("news")
+    assert shared.endpoint.asked[-1]["refresh_token"] == "canary-refresh-1"
+
+
+def test_a_slow_winner_does_not_write_over_a_new_login(shared: Shared) -> None:
+    shared.log_in(left=timedelta(0))
+    store = SqlTokens(shared.engine, shared.box, "news")
+    known = store.read("news")
+    assert known is not None
+    slow = store.claim("news", "slow", known, timedelta(minutes=2))
+    assert slow is not None
+    shared.endpoint.refresh_token = "canary-refresh-new"
+    shared.log_in(access_token="canary-access-new")
+    store.keep(slow, Obtained("canary-late", HOUR, "canary-late"))
+    assert shared.tokens().token("news") == "canary-access-new"
+    shared.age(HOUR)
+    shared.tokens().token("news")
+    assert shared.endpoint.asked[-1]["refresh_token"] == "canary-refresh-new"
+
+
+def test_a_new_refresh_token_outlives_a_database_that_is_away(shared: Shared) -> None:
+    """Away from when the endpoint has answered until the third time that somebody waits for it."""
+    shared.log_in(left=timedelta(0))
+    waited: list[float] = []
+    asked, issue = shared.endpoint.asked, shared.endpoint.issue
+
+    def rename(old: str, new: str) -> None:
+        with shared.engine.begin() as connection:
+            connection.execute(text(f"ALTER TABLE {old} RENAME TO {new}"))
+
+    def issue_and_go() -> str:
+        rename("login_token", "login_token_away")
+        return issue()
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        if len(waited) == 3:
+            rename("login_token_away", "login_token")
+
+    shared.endpoint.issue = issue_and_go
+    assert StoredTokens(SqlTokens(shared.engine, shared.box, "news"), wait).token("news") == "canary-access-1"
+    assert len(waited) == 3
+    shared.endpoint.issue = issue
+    shared.age(HOUR)
+    shared.tokens().token("news")
+    assert asked[-1]["refresh_token"] == "canary-refresh-1"
+
+
+@pytest.mark.parametrize("column", ["sealed_grant", "sealed_refresh_token"])
+def test_what_does_not_open_holds_no_claim(shared: Shared, column: str) -> None:
+    shared.log_in(left=timedelta(0))
+    with shared.engine.begin() as connection:
+        connection.execute(update(login_token).values({column: "damaged"}))
+    for _ in range(2):
+        with pytest.raises(GrantOver, match="mailroom lists login news"):
+            shared.tokens(patience_s=0.2).token("news")
+    assert shared.endpoint.asked == []
 
 
 def test_a_refused_token_is_replaced(shared: Shared) -> None:

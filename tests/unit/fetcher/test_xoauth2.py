@@ -8,7 +8,6 @@ from services.fetcher.xoauth2 import (
     methods_of_pop3,
     read_challenge,
     takes_no_password,
-    without_secret,
 )
 
 
@@ -37,25 +36,6 @@ def test_the_response_is_the_one_that_google_and_microsoft_document() -> None:
 )
 def test_a_challenge_says_what_it_says_and_breaks_nothing(challenge: bytes, read: tuple[str, str]) -> None:
     assert read_challenge(challenge) == Challenge(*read)
-
-
-TOKEN = "canary-token-of-forty-characters-or-more"
-
-
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
-        (f"what is {TOKEN}?", "what is …?"),
-        (f"{TOKEN} {TOKEN}", "… …"),
-        (f"what is {TOKEN[:30]}", "what is …"),
-        (f"{TOKEN[:20]}{TOKEN}", "……"),
-        ("canary? no", "canary? no"),
-        ("", ""),
-    ],
-)
-def test_a_token_that_is_repeated_is_cut_out_also_in_part(said: str, shown: str) -> None:
-    assert without_secret(said, TOKEN) == shown
-    assert without_secret(said, "") == said
 
 
 def test_capabilities_of_pop3_read_as_those_of_imap() -> None:
