@@ -1,10 +1,8 @@
 """`mailroom publish` and `mailroom fetch`: what other services and a person put on the queues."""
 
 import sys
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +21,7 @@ from services.commands.terminal import (
     required_setting,
     setting,
 )
+from services.fetcher.asking import ask
 from services.fetcher.lists_sql import SqlLists
 from services.fetcher.mailbox_files import Found, read_stream
 from services.fetcher.maildir import count_new, mark_seen, new_mails
@@ -30,8 +29,8 @@ from services.fetcher.sources import count_source, is_account_url, open_source
 from services.ledger.runs_sql import SqlRuns
 from shared.broker import BrokerBus
 from shared.bus import Message
-from shared.errors import ConfigurationError, MailroomError, Permanent, Transient
-from shared.wire import fetch_request_message, raw_bounce_message
+from shared.errors import ConfigurationError, MailroomError, Permanent
+from shared.wire import raw_bounce_message
 
 STDIN: Final = "-"
 BATCH: Final = 500
@@ -204,17 +203,7 @@ def fetch(names: Sequence[str], hold: bool, database: str | None) -> None:
         bus = BrokerBus(required_setting("MAILROOM_AMQP_URL"))
         try:
             for account, name in _accounts_of(names, database).items():
-                run_id = uuid.uuid4().hex
-                now = datetime.now(UTC)
-                if runs is not None:
-                    runs.hold(run_id)
-                request = {"schema_version": 1, "account": account, "run_id": run_id, "requested_at": now}
-                try:
-                    bus.publish([fetch_request_message(request)])  # type: ignore[arg-type]
-                except Transient:
-                    if runs is not None:  # nobody will ever fetch it
-                        runs.drop(run_id, login_name(), "its request could not be published")
-                    raise
+                run_id = ask(bus, account, runs, login_name())
                 click.echo(f"{name}: requested as run {run_id}{', held for review' if hold else ''}")
         finally:
             bus.close()

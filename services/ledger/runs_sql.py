@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, Select, exists, select, update
+from sqlalchemy import Connection, Engine, Select, exists, literal, select, tuple_, update
 
 from services.ledger.marks_sql import WHO_LENGTH, WHY_LENGTH, storable
 from services.ledger.ports import Change
@@ -78,6 +78,22 @@ class SqlRuns:
             ordered = chosen.order_by(report.c.recipient, report.c.raw_id)
             for row in connection.execution_options(yield_per=PAGE).execute(ordered):
                 yield Said(*row)
+
+    def said_page(self, run_id: str, after: tuple[str, ...] | None, size: int) -> list[Said]:
+        """The next so many after (recipient, raw_id), in that order; the first ones without `after`."""
+        columns = [report.c[name] for name in Said._fields]
+        chosen = select(*columns).where(report.c.raw_id.in_(_mails_of(run_id)))
+        if after is not None:
+            chosen = chosen.where(tuple_(report.c.recipient, report.c.raw_id) > tuple_(*map(literal, after)))
+        with transaction(self._engine, is_reading=True) as connection:
+            rows = connection.execute(chosen.order_by(report.c.recipient, report.c.raw_id).limit(size)).all()
+        return [Said(*row) for row in rows]
+
+    def state(self, run_id: str) -> HeldRun | None:
+        """What is decided about a held run; None when it never was held."""
+        with transaction(self._engine, is_reading=True) as connection:
+            row = connection.execute(select(hold).where(hold.c.run_id == run_id)).one_or_none()
+        return HeldRun(*row) if row else None
 
     def apply(self, run_id: str, who: str, why: str) -> str:
         """Let the run count from now on; `settle` then judges its addresses anew. The state that it has now.

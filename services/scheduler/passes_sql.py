@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Select, and_, exists, func, or_, select, union_all
+from sqlalchemy import Engine, Select, and_, case, exists, func, or_, select, union_all
 from sqlalchemy import literal_column as words
 
 from services.scheduler.planning import LEASE_AT_MOST
 from services.scheduler.watching import Passes
 from shared.tables.fetcher import bounce_account, found, lease, run, schedule
-from shared.tables.ledger import dead_letter, raw, raw_run
+from shared.tables.ledger import dead_letter, hold, raw, raw_run
 from shared.tables.transactions import now_of, transaction
 
 
@@ -30,6 +30,12 @@ class Tally:
     """Found, and neither recorded nor dead yet."""
     unread: int = 0
     """Could not be read (yet); still in the mailbox."""
+
+    @property
+    def found(self) -> int:
+        """All that were read."""
+        judged = self.hard + self.soft + self.unidentified + self.ignored
+        return judged + self.duplicate + self.dead_lettered + self.waiting
 
 
 def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
@@ -82,6 +88,81 @@ def _passes(row: Any, now: datetime) -> Passes:
         is_worked_on=row.until is not None and now < row.until < now + LEASE_AT_MOST,
         is_told=bool(row.is_told),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class RunSeen:
+    """One run, as far as the fetcher has told of it."""
+
+    run_id: str
+    account: str
+    started_at: datetime
+    fetched_at: datetime | None
+    """When its last slice was fetched."""
+    finished_at: datetime | None
+    last_error: str | None
+    state: str | None
+    """held, applying, applied or dropped; None when it never was held."""
+
+
+_SEEN = (
+    run.c.run_id,
+    run.c.account,
+    run.c.started_at,
+    run.c.fetched_at,
+    run.c.finished_at,
+    run.c.last_error,
+    hold.c.state,
+)
+
+
+def read_run(engine: Engine, run_id: str) -> RunSeen | None:
+    """None until a fetcher has begun it. Raises DatabaseUnreachable."""
+    chosen = select(*_SEEN).outerjoin(hold, hold.c.run_id == run.c.run_id).where(run.c.run_id == run_id)
+    with transaction(engine, is_reading=True) as connection:
+        row = connection.execute(chosen).one_or_none()
+    return RunSeen(*row) if row else None
+
+
+def read_runs(engine: Engine, after: tuple[datetime, str] | None, size: int) -> list[RunSeen]:
+    """So many, the newest first, after that (started_at, run_id). Raises DatabaseUnreachable."""
+    chosen = select(*_SEEN).outerjoin(hold, hold.c.run_id == run.c.run_id)
+    if after is not None:
+        at, run_id = after
+        chosen = chosen.where(
+            or_(run.c.started_at < at, and_(run.c.started_at == at, run.c.run_id < run_id)), run.c.started_at <= at
+        )
+    with transaction(engine, is_reading=True) as connection:
+        rows = connection.execute(chosen.order_by(run.c.started_at.desc(), run.c.run_id.desc()).limit(size)).all()
+    return [RunSeen(*row) for row in rows]
+
+
+def tally_run(engine: Engine, run_id: str) -> Tally:
+    """The mails that one run found, each in exactly one count. Raises DatabaseUnreachable."""
+    name = found.c.raw_id
+    of_run = found.c.run_id == run_id
+    kind = case(
+        (name.is_(None), "unread"),
+        (
+            raw.c.raw_id.is_(None),
+            case((exists().where(dead_letter.c.raw_id == name), "dead_lettered"), else_="waiting"),
+        ),
+        (raw.c.run_id != run_id, "duplicate"),
+        (raw.c.verdict == "ignore", "ignored"),
+        else_=raw.c.verdict,
+    )
+    # A mail that stands twice in the mailbox is counted once; the other copy is its duplicate.
+    by_mail = select(name, kind.label("kind"), func.count().label("copies")).select_from(found)
+    mails = by_mail.outerjoin(raw, raw.c.raw_id == name).where(of_run).group_by(name, kind).subquery()
+    is_counted_once = mails.c.kind.in_(("hard", "soft", "unidentified", "ignored"))
+    firsts = func.sum(case((is_counted_once, 1), else_=mails.c.copies))
+    counts = select(mails.c.kind, firsts, func.sum(mails.c.copies)).group_by(mails.c.kind)
+    tally = Tally()
+    with transaction(engine, is_reading=True) as connection:
+        for word, count, copies in connection.execute(counts):
+            setattr(tally, word, getattr(tally, word) + int(count))
+            tally.duplicate += int(copies) - int(count)
+    return tally
 
 
 def tally_mails(engine: Engine, within: timedelta | None) -> dict[str, Tally]:

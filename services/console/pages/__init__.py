@@ -2,9 +2,9 @@
 
 from flask import Flask
 
-from services.console.pages import addresses, dashboard, lists, login
+from services.console.pages import addresses, dashboard, lists, login, process, runs
 
-PAGES = (login, dashboard, lists, addresses)
+PAGES = (login, dashboard, lists, process, runs, addresses)
 
 
 def register(app: Flask) -> None:

@@ -1,0 +1,218 @@
+"""Process Bounced Emails: pick contact list → mail server → find bounces → what to do → finished.
+
+Each step is a page of its own address. A run is found, shown and decided; the pages only look at what the services do, so a
+browser that is closed loses nothing.
+"""
+
+import time
+from dataclasses import asdict
+from typing import Any, Final
+
+from flask import Blueprint, abort, flash, jsonify, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+from marshmallow import Schema
+
+from services.console.backing import backing
+from services.console.forms import Form
+from services.console.paging import Page, after_of
+from services.console.roles import Role, needs
+from services.console.sessions import person
+from services.console.trials import TypedPassword, settling, trial_of
+from services.fetcher.asking import ask
+from services.fetcher.keeping import Keeping
+from services.fetcher.lists import DEFAULT_INTERVAL_S, ContactList
+from services.fetcher.lists_sql import Stored
+from services.fetcher.settling import Wanted
+from services.fetcher.tokens_sql import OAUTH2
+from services.scheduler.passes_sql import read_run, tally_run
+from shared.errors import ConfigurationError, Transient
+from shared.tables.ledger import APPLIED, APPLYING, DROPPED, HELD
+
+blueprint = Blueprint("process", __name__, url_prefix="/process")
+
+STEPS: Final = ("Pick contact list", "Mail server", "Find bounces", "What to do", "Finished")
+_PATIENCE_S: Final = 5.0
+"""So long a request judges addresses anew; a ledger does the rest."""
+_ROWS: Final = 50
+
+
+@blueprint.get("/")
+@needs(Role.OPERATOR)
+def pick() -> ResponseReturnValue:
+    """Step 1."""
+    return _step(0, "process/pick.html", lists=backing().lists.lists())
+
+
+@blueprint.post("/")
+@needs(Role.OPERATOR)
+def picked() -> ResponseReturnValue:
+    """To step 2 of that list."""
+    list_id = request.form.get("list", "")
+    if not list_id:
+        flash("Select a contact list first.", "danger")
+        return redirect(url_for("process.pick"))
+    return redirect(url_for("process.server", list_id=list_id))
+
+
+@blueprint.get("/list/<list_id>")
+@needs(Role.OPERATOR)
+def server(list_id: str) -> ResponseReturnValue:
+    """Step 2."""
+    one, stored = _find(list_id)
+    return _step(1, "process/server.html", list=one, stored=stored, form=Form(_no_fields()), trial=None, how="")
+
+
+@blueprint.post("/list/<list_id>")
+@needs(Role.OPERATOR)
+def connect(list_id: str) -> ResponseReturnValue:
+    """[Test Connection and Continue], or switch automatic processing on."""
+    one, stored = _find(list_id)
+    if stored is None:
+        return redirect(url_for("process.server", list_id=list_id))
+    how = request.form.get("how", "")
+    form = Form(_no_fields())
+    trial = None
+    if how == "automatic":
+        _switch_on(one, stored)
+        return redirect(url_for("lists.view"))
+    if how != "manual":
+        form.refuse("_schema", "Select how the bounces are processed first.")
+    else:
+        try:
+            password = TypedPassword(request.form.get("password", ""))
+            wanted = Wanted(has_new_password=True) if password.is_given else Wanted()
+            trial = trial_of(list_id, one.bounce_email, stored, wanted, password)
+            if trial.error is None:
+                if password.is_given:
+                    Keeping(backing().lists, settling(password)).change(one, stored, wanted, is_tried=False)
+                return redirect(url_for("process.ready", list_id=list_id, mails=trial.mails))
+        except ConfigurationError as exc:
+            form.refuse("_schema", str(exc))
+    return _step(1, "process/server.html", list=one, stored=stored, form=form, trial=trial, how=how), 422
+
+
+@blueprint.get("/list/<list_id>/find")
+@needs(Role.OPERATOR)
+def ready(list_id: str) -> ResponseReturnValue:
+    """Step 3, before it begins."""
+    one, stored = _find(list_id)
+    return _step(2, "process/ready.html", list=one, stored=stored, mails=request.args.get("mails", type=int))
+
+
+@blueprint.post("/list/<list_id>/find")
+@needs(Role.OPERATOR)
+def find(list_id: str) -> ResponseReturnValue:
+    """[Find Bounces]: begin a held run."""
+    _, stored = _find(list_id)
+    if stored is None:
+        return redirect(url_for("process.server", list_id=list_id))
+    run_id = ask(backing().publisher, stored.account.name, backing().runs, person().name)
+    return redirect(url_for("process.run", run_id=run_id))
+
+
+@blueprint.get("/runs/<run_id>")
+@needs(Role.VIEWER)
+def run(run_id: str) -> ResponseReturnValue:
+    """Steps 3, 4 and 5 of one run: wherever it is."""
+    seen = _progress(run_id)
+    page: Page[Any] = Page.of(
+        backing().runs.said_page(run_id, after_of(request.args, 2), _ROWS + 1),
+        _ROWS,
+        lambda one: (one.recipient, one.raw_id),
+    )
+    return _step(_step_of(seen), "process/run.html", run_id=run_id, seen=seen, page=page)
+
+
+@blueprint.get("/runs/<run_id>/progress")
+@needs(Role.VIEWER)
+def progress(run_id: str) -> ResponseReturnValue:
+    """What the page of a run shows, for a script that asks every second."""
+    return jsonify(_progress(run_id))
+
+
+@blueprint.post("/runs/<run_id>/apply")
+@needs(Role.OPERATOR)
+def apply(run_id: str) -> ResponseReturnValue:
+    """Let it count, and ask for the pass that cleans the mailbox."""
+    runs = backing().runs
+    if runs.apply(run_id, person().name, request.form.get("why", "")) != APPLIED:
+        give_up_at = time.monotonic() + _PATIENCE_S
+        for changes in runs.settle(run_id):
+            backing().marking.tell(changes)
+            if time.monotonic() > give_up_at:
+                break
+    seen = read_run(backing().engine, run_id)
+    if seen is not None:
+        try:
+            ask(backing().publisher, seen.account)
+        except Transient:
+            flash("The broker is away: the mailbox is cleaned by the next pass.", "warning")
+    return redirect(url_for("process.run", run_id=run_id))
+
+
+@blueprint.post("/runs/<run_id>/drop")
+@needs(Role.OPERATOR)
+def drop(run_id: str) -> ResponseReturnValue:
+    """Never let it count; its mails stay where they are."""
+    backing().runs.drop(run_id, person().name, request.form.get("why", ""))
+    return redirect(url_for("process.run", run_id=run_id))
+
+
+def _progress(run_id: str) -> dict[str, Any]:
+    held = backing().runs.state(run_id)
+    seen = read_run(backing().engine, run_id)
+    if held is None and seen is None:
+        abort(404)
+    tally = tally_run(backing().engine, run_id)
+    state = held.state if held else None
+    is_read = seen is not None and seen.fetched_at is not None and not tally.waiting
+    return {
+        "run_id": run_id,
+        "account": seen.account if seen else None,
+        "state": state,
+        "phase": _phase(state, has_begun=seen is not None, is_read=is_read),
+        "is_live": state in (HELD, None) and not is_read and not (seen and seen.last_error),
+        "error": seen.last_error if seen else None,
+        "found": tally.found,
+        "judged": tally.found - tally.waiting,
+        **asdict(tally),
+    }
+
+
+def _phase(state: str | None, *, has_begun: bool, is_read: bool) -> str:
+    if state in (APPLYING, APPLIED, DROPPED):
+        return state
+    if not has_begun:
+        return "asked for"
+    return "found" if is_read else "reading"
+
+
+def _step_of(seen: dict[str, Any]) -> int:
+    if seen["state"] in (APPLYING, APPLIED, DROPPED):
+        return 4
+    return 3 if seen["phase"] == "found" else 2
+
+
+def _switch_on(one: ContactList, stored: Stored) -> None:
+    interval_s = stored.account.interval_s or DEFAULT_INTERVAL_S
+    wanted = Wanted(interval_s=interval_s, is_active=True)
+    Keeping(backing().lists, settling(TypedPassword(""))).change(one, stored, wanted, is_tried=False)
+    flash(
+        f"The bounces of {one.title or one.list_id} are processed automatically, every {interval_s // 60} minutes, as long as "
+        "the scheduler runs.",
+        "success",
+    )
+
+
+def _find(list_id: str) -> tuple[ContactList, Stored | None]:
+    store = backing().lists
+    one = store.find_list(list_id)
+    return one, store.find_account(one.account) if one.account else None
+
+
+def _no_fields() -> Schema:
+    return Schema()
+
+
+def _step(number: int, template: str, **values: Any) -> str:
+    return render_template(template, steps=STEPS, step=number, OAUTH2=OAUTH2, **values)

@@ -1,0 +1,30 @@
+"""Pages of rows in the order of a key: the next page begins after the last row of this one, however many there are. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Generic, Self, TypeVar
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[Row]):
+    """Some rows, and where the next begin."""
+
+    rows: Sequence[Row]
+    after: dict[str, str] | None
+    """Arguments of the link to the next page; None on the last."""
+
+    @classmethod
+    def of(cls, found: Sequence[Row], size: int, key: Callable[[Row], Sequence[object]]) -> Self:
+        """Of rows that were read with one more than a page holds, which tells whether there is a next."""
+        rows = found[:size]
+        if len(found) <= size:
+            return cls(rows, None)
+        return cls(rows, {f"after{number}": str(part) for number, part in enumerate(key(rows[-1]))})
+
+
+def after_of(arguments: Mapping[str, str], parts: int) -> tuple[str, ...] | None:
+    """The key that a page begins after; None for the first page."""
+    given = tuple(arguments.get(f"after{number}", "") for number in range(parts))
+    return given if "after0" in arguments else None
