@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from services.console.application import create_application
 from services.console.backing import Backing
+from services.console.queues import depths
 from services.fetcher.reach import ANYWHERE, PublicServers, Reach
 from services.ledger.marking import Marking
 from services.ledger.marks_sql import SqlMarks
@@ -87,6 +88,7 @@ def make_backing(settings: Settings, engine: Engine, publisher: ConfirmingPublis
         publisher=publisher,
         open_box=partial(open_secret_box, {KEY_VARIABLE: settings.secret_key}),
         reach=reach,
+        queue_depths=partial(depths, settings.amqp_url),
     )
 
 

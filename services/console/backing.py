@@ -13,9 +13,11 @@ from services.fetcher.reach import Reach
 from services.ledger.archive_sql import SqlArchive
 from services.ledger.dead_letters_sql import SqlDeadLetters
 from services.ledger.history_sql import SqlHistory
+from services.ledger.looking_sql import SqlLooking
 from services.ledger.marking import Marking
 from services.ledger.policy_sql import SqlPolicy
 from services.ledger.runs_sql import SqlRuns
+from services.ledger.tallies_sql import SqlTallies
 from shared.bus import Publisher
 from shared.secrets import SecretBox
 from shared.suppressions import Suppressions
@@ -34,6 +36,8 @@ class Backing:
     open_box: Callable[[], SecretBox]
     reach: Reach
     """Where [Test Bounce Settings] may connect to."""
+    queue_depths: Callable[[], dict[str, int] | None]
+    """Messages that wait, by queue; None while the broker is away."""
 
     @cached_property
     def people(self) -> SqlPeople:
@@ -64,6 +68,16 @@ class Backing:
     def dead_letters(self) -> SqlDeadLetters:
         """What could not be handled."""
         return SqlDeadLetters(self.engine)
+
+    @cached_property
+    def looking(self) -> SqlLooking:
+        """What people look through."""
+        return SqlLooking(self.engine)
+
+    @cached_property
+    def tallies(self) -> SqlTallies:
+        """What came on each day."""
+        return SqlTallies(self.engine)
 
     @cached_property
     def policy(self) -> SqlPolicy:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Generic, Self, TypeVar
 
 Row = TypeVar("Row")
@@ -28,3 +29,15 @@ def after_of(arguments: Mapping[str, str], parts: int) -> tuple[str, ...] | None
     """The key that a page begins after; None for the first page."""
     given = tuple(arguments.get(f"after{number}", "") for number in range(parts))
     return given if "after0" in arguments else None
+
+
+def moment_after(arguments: Mapping[str, str]) -> tuple[datetime, str] | None:
+    """The key of a page in order of time; None for the first page, and for what is no such key."""
+    given = after_of(arguments, 2)
+    if given is None:
+        return None
+    try:
+        at = datetime.fromisoformat(given[0])
+    except ValueError:
+        return None
+    return (at, given[1]) if at.tzinfo else None

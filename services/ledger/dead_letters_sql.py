@@ -9,9 +9,11 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, and_, func, or_, select, update
 
+from services.ledger.marks_sql import WHO_LENGTH, WHY_LENGTH, storable
 from services.ledger.ports import DeadLetter
 from shared.bus import Message, Publisher
-from shared.tables.ledger import dead_letter
+from shared.errors import ConfigurationError
+from shared.tables.ledger import audit, dead_letter
 from shared.tables.transactions import insert, now_of, transaction
 from shared.topology import DEFAULT_EXCHANGE, queues_for
 
@@ -19,6 +21,7 @@ _PAGE: Final = 200
 
 DEAD: Final = "dead"
 REPLAYED: Final = "replayed"
+DISCARDED: Final = "discarded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,46 @@ class SqlDeadLetters:
             if len(rows) < _PAGE:
                 return
             after = rows[-1].letter_id
+
+    def page(self, choice: Choice, after: tuple[datetime, str] | None, size: int) -> Sequence[FiledLetter]:
+        """So many of those that are dead, the latest failure first, after that (last_failed_at, letter_id)."""
+        chosen = select(dead_letter).where(*_conditions(choice))
+        if after is not None:
+            at, letter_id = after
+            same = and_(dead_letter.c.last_failed_at == at, dead_letter.c.letter_id < letter_id)
+            chosen = chosen.where(dead_letter.c.last_failed_at <= at, or_(dead_letter.c.last_failed_at < at, same))
+        ordered = chosen.order_by(dead_letter.c.last_failed_at.desc(), dead_letter.c.letter_id.desc()).limit(size)
+        with transaction(self._engine, is_reading=True) as connection:
+            return [_filed(row) for row in connection.execute(ordered)]
+
+    def find(self, letter_id: str) -> tuple[FiledLetter, str] | None:
+        """A letter and its state: dead, replayed or discarded."""
+        with transaction(self._engine, is_reading=True) as connection:
+            row = connection.execute(select(dead_letter).where(dead_letter.c.letter_id == letter_id)).one_or_none()
+        return (_filed(row), str(row.state)) if row else None
+
+    def replay_these(self, letters: Sequence[FiledLetter], publisher: Publisher) -> int:
+        """As `replay`, but these."""
+        return self._replay(letters, publisher)
+
+    def discard(self, letter_ids: Sequence[str], who: str, why: str) -> int:
+        """Those of them that are dead are put aside for good, with a word of who and why; how many. They stay in the table.
+
+        Raises ConfigurationError without a reason.
+        """
+        if not why.strip():
+            raise ConfigurationError("say why: whoever misses these mails will want to know")
+        discarded = 0
+        with transaction(self._engine) as connection:
+            now = now_of(connection)
+            said = {"made_at": now, "who": storable(who, WHO_LENGTH), "why": storable(why, WHY_LENGTH)}
+            for letter_id in sorted(letter_ids):
+                is_dead = and_(dead_letter.c.letter_id == letter_id, dead_letter.c.state == DEAD)
+                done = connection.execute(update(dead_letter).where(is_dead).values(state=DISCARDED, settled_at=now))
+                if done.rowcount:
+                    discarded += 1
+                    connection.execute(audit.insert().values(**said, what="discard letter", subject=letter_id))
+        return discarded
 
     def replay(self, choice: Choice, publisher: Publisher, progress: Callable[[int], None] = lambda done: None) -> int:
         """Publish those that are dead to their own queues, then mark them; how many. One of an unknown queue stays dead.

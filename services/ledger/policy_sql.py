@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Engine, func, insert, select, text, update
 
@@ -36,6 +36,12 @@ class SqlPolicy:
         """The newest version."""
         with transaction(self._engine, is_reading=True) as connection:
             return _newest(connection)
+
+    def versions(self, size: int = 20) -> list[InForce]:
+        """The newest first."""
+        with transaction(self._engine, is_reading=True) as connection:
+            rows = connection.execute(select(policy).order_by(policy.c.version.desc()).limit(size)).all()
+        return [_in_force(row) for row in rows]
 
     def change(self, limits: Policy, who: str, why: str) -> InForce:
         """Put a policy in force for whatever is recorded from now on; `recompute` brings the addresses after it.
@@ -90,4 +96,8 @@ class SqlPolicy:
 
 def _newest(connection: Connection) -> InForce:
     row = connection.execute(select(policy).order_by(policy.c.version.desc()).limit(1)).one()
+    return _in_force(row)
+
+
+def _in_force(row: Any) -> InForce:
     return InForce(row.version, Policy(row.soft_limit, row.complaint_suppresses), row.made_at, row.recomputed_at)

@@ -46,6 +46,13 @@ raw: Final = Table(
     # Of what publishers send nobody asks for the run, and they send most.
     Index("ix_raw_run_id", "run_id", postgresql_where=text("run_id <> ''"), sqlite_where=text("run_id <> ''")),
     # Mails come about in this order, so PostgreSQL needs to keep no more than the range of each of its pages.
+    Index(
+        "ix_raw_unidentified",
+        "received_at",
+        "raw_id",
+        postgresql_where=text("verdict = 'unidentified'"),
+        sqlite_where=text("verdict = 'unidentified'"),
+    ),
     Index("ix_raw_received_at", "received_at", postgresql_using="brin", postgresql_with={"pages_per_range": 32}),
     comment="what became of every mail that was judged, also when it was no bounce",
 )
@@ -188,6 +195,7 @@ dead_letter: Final = Table(
     Column("sent_at", UtcDateTime, comment="the AMQP timestamp"),
     Column("body", LargeBinary, nullable=False),
     Index("ix_dead_letter_state_queue", "state", "queue"),
+    Index("ix_dead_letter_state_last_failed_at", "state", "last_failed_at", "letter_id"),
     Index("ix_dead_letter_raw_id", "raw_id"),
     comment="what could not be handled",
 )

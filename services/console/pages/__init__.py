@@ -1,10 +1,38 @@
 """The pages, a module for each entry of the menu."""
 
+from typing import Final
+
 from flask import Flask
 
-from services.console.pages import addresses, dashboard, lists, login, process, runs
+from services.console.pages import (
+    addresses,
+    audit,
+    dashboard,
+    dead_letters,
+    lists,
+    login,
+    mails,
+    policy,
+    process,
+    runs,
+    unidentified,
+    users,
+)
 
-PAGES = (login, dashboard, lists, process, runs, addresses)
+PAGES: Final = (
+    login,
+    dashboard,
+    lists,
+    process,
+    runs,
+    addresses,
+    unidentified,
+    mails,
+    dead_letters,
+    policy,
+    users,
+    audit,
+)
 
 
 def register(app: Flask) -> None:

@@ -1,0 +1,323 @@
+"""What holds for every page, whichever are added: roles, tokens, headers, hostile text, and people who see or move differently.
+
+The routes come from the router; a route that no test knows how to fill fails here.
+"""
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from flask import Flask
+from flask.testing import FlaskClient
+from playwright.sync_api import Page, expect
+from sqlalchemy import insert
+from werkzeug.routing import Rule
+
+from services.console.app import Settings, make_backing
+from services.console.application import CONTENT_SECURITY_POLICY, create_application
+from services.console.roles import GIVEN, Role, needed_role
+from services.embedded import EmbeddedPipeline
+from services.fetcher.mailbox_files import Found
+from services.ledger.dead_letters_sql import SqlDeadLetters
+from services.ledger.ports import DeadLetter
+from shared.identity import raw_id
+from shared.publisher import ConfirmingPublisher
+from shared.tables import connect, upgrade
+from shared.tables.fetcher import bounce_account, contact_list, found, run
+from shared.tables.ledger import hold, raw
+from tests.browser.conftest import picture
+from tests.e2e.mails import FULL, UNKNOWN, Send, bounce_of
+from tests.servers.console import NOBODY, PASSWORD, SECRET_KEY, Console, serve
+
+LogIn = Callable[..., Page]
+NOW = datetime.now(UTC).replace(microsecond=0)
+RUN = "0123456789abcdef0123456789abcdef"
+LETTER = "ab" * 32
+ROLES = (Role.ANYBODY, *GIVEN)
+
+
+def unrecognised(words: str, number: int) -> bytes:
+    return bounce_of(Send(f"nobody{number}@example.net", number, "5.0.0", words))
+
+
+def fill(database_url: str, words: str = "something that no rule knows", name: str = "weekly") -> str:
+    """One of everything, with these words wherever a mail, a publisher or a person can put some; an unidentified mail's id."""
+    engine = connect(database_url)
+    upgrade(engine)
+    unknown = unrecognised(words, 7)
+    mails = [bounce_of(Send("gone@example.net", 1, *UNKNOWN)), bounce_of(Send("full@example.net", 2, *FULL)), unknown]
+    with EmbeddedPipeline(engine) as pipeline:
+        pipeline.process([Found(f"{number}.eml", one, NOW) for number, one in enumerate(mails)], list_id="weekly")
+    ids = [raw_id(one) for one in mails]
+    with engine.begin() as connection:
+        account = {
+            "name": name, "protocol": "pop3", "host": "pop.example.com", "port": 995, "tls": "implicit", "user_name": words[:300],
+            "login": "password", "secret": None, "created_at": NOW, "updated_at": NOW, "folder": "", "empty": "bounces",
+            "interval_s": 900, "is_active": True,
+        }  # fmt: skip
+        connection.execute(insert(bounce_account).values(account))
+        one = {"list_id": "weekly", "title": words[:250], "bounce_email": "bounce@example.com", "account": name}
+        connection.execute(insert(contact_list).values(one))
+        texts = {"campaign": words[:250], "reporting_mta": words[:250], "publisher_id": words[:250]}
+        connection.execute(raw.update().values(run_id=RUN, account=name, **texts))
+        connection.execute(hold.insert().values(run_id=RUN, state="held", held_at=NOW))
+        begun = {
+            "run_id": RUN,
+            "account": name,
+            "started_at": NOW,
+            "fetched_at": NOW,
+            "finished_at": None,
+            "last_error": words,
+        }
+        connection.execute(run.insert().values(begun))
+        for number, one_id in enumerate(ids):
+            row = {"account": name, "folder": "", "uidvalidity": 0, "uid": str(number), "run_id": RUN, "raw_id": one_id}
+            connection.execute(found.insert().values(**row, found_at=NOW, size_bytes=9, truncated=False, attempts=0))
+    body = words.encode()
+    short = words[:250]
+    letter = DeadLetter(
+        LETTER, "classifier.raw", words, NOW, None, None, "text/plain", short, short, '{"x": "y"}', None, body
+    )
+    SqlDeadLetters(engine).file([letter])
+    engine.dispose()
+    return ids[2]
+
+
+def arguments(rule: Rule, mail: str) -> dict[str, str]:
+    """Something that is there for each part of a route."""
+    known = {
+        "list_id": "weekly",
+        "run_id": RUN,
+        "raw_id": mail,
+        "letter_id": LETTER,
+        "name": "viewer",
+        "filename": "console.css",
+    }
+    return {name: known[name] for name in rule.arguments}
+
+
+def own_routes(app: Flask) -> list[Rule]:
+    """All but the packaged files, and the API, which has tokens of its own."""
+    return [
+        rule
+        for rule in app.url_map.iter_rules()
+        if not rule.endpoint.endswith("static") and not rule.rule.startswith("/api")
+    ]
+
+
+@pytest.fixture(scope="module")
+def mail(database: str) -> str:
+    return fill(database)
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return f"sqlite:///{tmp_path_factory.mktemp('console') / 'mailroom.db'}"
+
+
+@pytest.fixture(scope="module")
+def app(database: str, mail: str) -> Iterator[Flask]:
+    """The application itself, without a socket."""
+    variables = {"MAILROOM_DATABASE_URL": database, "MAILROOM_AMQP_URL": NOBODY, "MAILROOM_SECRET_KEY": SECRET_KEY}
+    engine = connect(database)
+    publisher = ConfirmingPublisher(NOBODY, 0.1)
+    backing = make_backing(Settings.from_env(variables), engine, publisher)
+    for role in GIVEN:
+        backing.people.add(role, role, PASSWORD, "tests")
+    yield create_application(backing, secret_key=SECRET_KEY)
+    publisher.close()
+    engine.dispose()
+
+
+def client_of(app: Flask, role: Role) -> FlaskClient:
+    """Logged in as somebody of that role."""
+    client = app.test_client()
+    if role != Role.ANYBODY:
+        form = client.get("/login").text
+        token = form.split('name="csrf_token" value="')[1].split('"')[0]
+        sent = {"name": role.value, "password": PASSWORD, "csrf_token": token}
+        assert client.post("/login", data=sent).status_code == 302
+    return client
+
+
+def address_of(app: Flask, rule: Rule, mail: str) -> str:
+    with app.test_request_context():
+        return app.url_for(rule.endpoint, **arguments(rule, mail))
+
+
+def test_every_route_says_which_role_it_needs(app: Flask) -> None:
+    silent = [rule.endpoint for rule in own_routes(app) if needed_role(app.view_functions[rule.endpoint]) is None]
+    assert silent == []
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_who_has_less_than_a_route_needs_is_refused(app: Flask, mail: str, role: Role) -> None:
+    client = client_of(app, role)
+    for rule in own_routes(app):
+        needed = needed_role(app.view_functions[rule.endpoint])
+        assert needed is not None
+        if role.may(needed):
+            continue
+        for method in rule.methods or ():
+            if method not in ("GET", "POST"):
+                continue
+            answer = client.open(address_of(app, rule, mail), method=method)
+            is_sent_to_login = answer.status_code == 302 and answer.headers["Location"].startswith("/login?")
+            is_refused = answer.status_code == 403 or (role == Role.ANYBODY and is_sent_to_login)
+            assert is_refused, f"{role} {method} {rule.rule}: {answer.status}"
+
+
+def test_a_post_without_its_token_is_refused_whoever_sends_it(app: Flask, mail: str) -> None:
+    client = client_of(app, Role.ADMINISTRATOR)
+    posts = [rule for rule in own_routes(app) if "POST" in (rule.methods or ())]
+    assert len(posts) > 10
+    for rule in posts:
+        answer = client.post(address_of(app, rule, mail), data={"name": "x"})
+        assert answer.status_code == 403, rule.rule
+
+
+@pytest.mark.parametrize("role", GIVEN)
+def test_every_page_of_a_role_opens_with_the_headers_that_protect_it(app: Flask, mail: str, role: Role) -> None:
+    client = client_of(app, role)
+    opened = 0
+    for rule in own_routes(app):
+        needed = needed_role(app.view_functions[rule.endpoint])
+        if "GET" not in (rule.methods or ()) or needed is None or not role.may(needed):
+            continue
+        answer = client.get(address_of(app, rule, mail), query_string={"address": "gone@example.net"})
+        assert answer.status_code in (200, 302), f"{rule.rule}: {answer.status}"
+        assert answer.headers["Content-Security-Policy"] == CONTENT_SECURITY_POLICY
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        opened += 1
+    assert opened > 8
+
+
+def test_nothing_of_that_name_is_a_page_of_ours(app: Flask) -> None:
+    answer = client_of(app, Role.VIEWER).get("/nothing/of/that/name")
+    assert (answer.status_code, "There is no such page" in answer.text) == (404, True)
+
+
+@pytest.mark.parametrize(
+    "wanted", ["https://evil.example/", "//evil.example/", "/\\evil.example", "javascript:alert(1)"]
+)
+def test_a_login_leads_nowhere_else(app: Flask, wanted: str) -> None:
+    client = app.test_client()
+    token = client.get("/login").text.split('name="csrf_token" value="')[1].split('"')[0]
+    sent = {"name": "viewer", "password": PASSWORD, "csrf_token": token}
+    assert client.post("/login", query_string={"next": wanted}, data=sent).headers["Location"] == "/"
+
+
+@pytest.fixture(scope="module")
+def console(database: str, mail: str, app: Flask) -> Iterator[Console]:
+    with serve(database) as served:
+        yield served
+
+
+PAGES = {
+    "dashboard": "/",
+    "lists": "/lists/",
+    "list-new": "/lists/new",
+    "list-edit": "/lists/weekly/edit",
+    "process-pick": "/process/",
+    "process-server": "/process/list/weekly",
+    "process-ready": "/process/list/weekly/find?mails=3",
+    "run": f"/process/runs/{RUN}",
+    "runs": "/runs/",
+    "addresses": "/addresses/",
+    "address": "/addresses/of?address=gone@example.net",
+    "address-unknown": "/addresses/of?address=nobody@example.net",
+    "unidentified": "/unidentified/",
+    "mail": "/mails/{mail}",
+    "dead-letters": "/dead-letters/",
+    "dead-letter": f"/dead-letters/{LETTER}",
+    "policy": "/policy/",
+    "users": "/users/",
+    "audit": "/audit/",
+}
+
+
+@pytest.mark.timeout(300)
+def test_every_page_can_be_used_by_everybody(console: Console, log_in: LogIn, mail: str) -> None:
+    """No serious finding of axe, nothing wider than a telephone, and a picture for whoever looks."""
+    page = log_in(console)
+    for name, address in PAGES.items():
+        page.goto(address.format(mail=mail))
+        picture(page, name)
+        findings = Axe().run(page).response["violations"]
+        serious = [one["id"] for one in findings if one["impact"] in ("serious", "critical")]
+        assert serious == [], f"{name}: {serious}"
+        page.set_viewport_size({"width": 400, "height": 800})
+        width = page.evaluate("document.documentElement.scrollWidth")
+        assert width <= 400, f"{name} is {width} wide"
+        page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def test_pages_cover_every_page_that_the_router_has(app: Flask, mail: str) -> None:
+    shown = {address.format(mail=mail).split("?")[0] for address in PAGES.values()}
+    others = {"login.show", "dashboard.days_svg", "process.progress", "mails.raw"}
+    for rule in own_routes(app):
+        if "GET" in (rule.methods or ()) and rule.endpoint not in others:
+            assert address_of(app, rule, mail) in shown, rule.rule
+
+
+@pytest.mark.timeout(300)
+def test_text_of_mails_stays_text(tmp_path: Path, log_in: LogIn) -> None:
+    """300 payloads at once in every field: none runs, none makes an element, none is reported by the browser."""
+    harmless, hostile = (f"sqlite:///{tmp_path / name}.db" for name in ("harmless", "hostile"))
+    payloads = " ".join(PAYLOADS)
+    assert len(PAYLOADS) >= 300
+    counts = []
+    for url, words in ((harmless, "x" * len(payloads)), (hostile, payloads)):
+        one = fill(url, words)
+        with serve(url) as served:
+            page = log_in(served)
+            said: list[str] = []
+            page.on("dialog", lambda dialog, said=said: (said.append(dialog.message), dialog.dismiss()))
+            page.on(
+                "console", lambda message, said=said: said.append(message.text) if message.type == "error" else None
+            )
+            page.on("pageerror", lambda error, said=said: said.append(str(error)))
+            elements = []
+            for address in PAGES.values():
+                page.goto(address.format(mail=one))
+                elements.append(page.evaluate("document.querySelectorAll('*').length"))
+            counts.append(elements)
+            assert said == []
+    assert counts[0] == counts[1]
+
+
+_TAGS = (
+    "<script>alert({0})</script>",
+    "<img src=x onerror=alert({0})>",
+    "<svg onload=alert({0})>",
+    "'\"><script>alert({0})</script>",
+    "<iframe srcdoc='<script>alert({0})</script>'></iframe>",
+    "<body onload=alert({0})>",
+    "<details open ontoggle=alert({0})>",
+    "<a href='javascript:alert({0})'>x</a>",
+    "{{{{ {0} * {0} }}}}",
+    "</textarea><script>alert({0})</script>",
+    "</title><script>alert({0})</script>",
+    "<style>*{{background:red}}</style>",
+    "<meta http-equiv=refresh content='0;url=javascript:alert({0})'>",
+    "<math><mi xlink:href='data:x,<script>alert({0})</script>'>",
+    "\\u003cscript\\u003ealert({0})\\u003c/script\\u003e",
+)
+PAYLOADS = [tag.format(number) for number in range(20) for tag in _TAGS]
+
+
+def test_a_keyboard_is_enough(console: Console, log_in: LogIn) -> None:
+    """From the login to an address's answer without a mouse; what has the focus can be seen."""
+    page = log_in(console, "viewer")
+    page.goto("/addresses/")
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_text("Skip to the content")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    expect(page.locator(":focus")).to_have_attribute("id", "address")
+    page.keyboard.type("gone@example.net")
+    page.keyboard.press("Enter")
+    expect(page.locator(".answer")).to_have_text("Do not mail")
