@@ -41,6 +41,7 @@ def days_plot(days: Sequence[DayTally]) -> bytes:
         show_minor_x_labels=False,
         x_labels_major_count=8,
         truncate_legend=-1,
+        truncate_label=-1,
         no_data_text="Nothing came in these days",
         margin=12,
         rounded_bars=1,
