@@ -35,10 +35,10 @@ def running(
 
 def install_missing() -> None:
     """Install what no variable gives and this machine lacks, all in one go."""
-    from tests.servers import dovecot, mpop, postgresql, rabbitmq, redis
+    from tests.servers import chromium, dovecot, mpop, postgresql, rabbitmq, redis
 
     packages: list[str] = []
-    for module in (rabbitmq, postgresql, redis, dovecot, mpop):
+    for module in (rabbitmq, postgresql, redis, dovecot, mpop, chromium):
         variable = getattr(module, "VARIABLE", None)
         if not (variable and given(variable)) and not module.installed():
             packages += module.PACKAGES
