@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Select, and_, case, exists, func, or_, select, union_all
+from sqlalchemy import Engine, Select, and_, exists, func, or_, select, union_all
 from sqlalchemy import literal_column as words
 
 from services.scheduler.planning import LEASE_AT_MOST
@@ -138,30 +138,26 @@ def read_runs(engine: Engine, after: tuple[datetime, str] | None, size: int) -> 
 
 
 def tally_run(engine: Engine, run_id: str) -> Tally:
-    """The mails that one run found, each in exactly one count. Raises DatabaseUnreachable."""
+    """The mails that one run found, each in exactly one count, also after they left the mailbox. Raises DatabaseUnreachable."""
     name = found.c.raw_id
     of_run = found.c.run_id == run_id
-    kind = case(
-        (name.is_(None), "unread"),
-        (
-            raw.c.raw_id.is_(None),
-            case((exists().where(dead_letter.c.raw_id == name), "dead_lettered"), else_="waiting"),
-        ),
-        (raw.c.run_id != run_id, "duplicate"),
-        (raw.c.verdict == "ignore", "ignored"),
-        else_=raw.c.verdict,
+    is_dead = exists().where(dead_letter.c.raw_id == name)
+    by_verdict = select(raw.c.verdict, func.count()).where(raw.c.run_id == run_id, raw.c.run_id != "")
+    again = select(func.count()).select_from(raw_run).where(raw_run.c.run_id == run_id)
+    copies = select(func.count(name) - func.count(name.distinct())).where(of_run)
+    open_ones = select(
+        func.count(name.distinct()).filter(name.is_not(None), ~is_dead),
+        func.count(name.distinct()).filter(name.is_not(None), is_dead),
+        func.count().filter(name.is_(None)),
     )
-    # A mail that stands twice in the mailbox is counted once; the other copy is its duplicate.
-    by_mail = select(name, kind.label("kind"), func.count().label("copies")).select_from(found)
-    mails = by_mail.outerjoin(raw, raw.c.raw_id == name).where(of_run).group_by(name, kind).subquery()
-    is_counted_once = mails.c.kind.in_(("hard", "soft", "unidentified", "ignored"))
-    firsts = func.sum(case((is_counted_once, 1), else_=mails.c.copies))
-    counts = select(mails.c.kind, firsts, func.sum(mails.c.copies)).group_by(mails.c.kind)
+    open_ones = open_ones.select_from(found).outerjoin(raw, raw.c.raw_id == name).where(of_run, raw.c.raw_id.is_(None))
     tally = Tally()
     with transaction(engine, is_reading=True) as connection:
-        for word, count, copies in connection.execute(counts):
-            setattr(tally, word, getattr(tally, word) + int(count))
-            tally.duplicate += int(copies) - int(count)
+        for verdict, count in connection.execute(by_verdict.group_by(raw.c.verdict)):
+            setattr(tally, "ignored" if verdict == "ignore" else verdict, count)
+        # Recorded through another run before, or in the mailbox twice.
+        tally.duplicate = connection.execute(again).scalar_one() + connection.execute(copies).scalar_one()
+        tally.waiting, tally.dead_lettered, tally.unread = connection.execute(open_ones).one()
     return tally
 
 

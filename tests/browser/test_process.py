@@ -103,6 +103,8 @@ def test_found_looked_at_and_applied(
     page.get_by_role("link", name="Runs").first.click()
     expect(page.get_by_role("row").filter(has_text="applied")).to_have_count(1)
     picture(page, "runs")
+    page.get_by_role("row").filter(has_text="applied").get_by_role("link").click()
+    expect(page.locator(".tile").filter(has_text="hard")).to_contain_text("1")  # also of mails that left the mailbox
 
 
 def test_dropped_nothing_counts_and_every_mail_stays(

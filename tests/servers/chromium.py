@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
@@ -31,5 +32,5 @@ def start() -> Iterator[Browser]:
             browser.close()
 
 
-def _program() -> str | None:
+def _program() -> Path | None:
     return finding.program("chromium", "/usr/bin/chromium")
