@@ -34,6 +34,7 @@ ENDS_WITHIN_S = 30.0
 
 M = [b"Subject: bounce %d\r\n\r\nbody\r\n" % number for number in range(60)]
 FEW = M[:3]
+MANY = [b"Subject: bounce %d\r\n\r\nbody\r\n" % number for number in range(2_500)]
 LONG_LINE = b"Subject: bounce\r\n\r\n" + b"y" * 2_048 + b"\r\nend\r\n"
 LONGER_LINE = b"Subject: bounce\r\n\r\n" + b"z" * 1_000_000 + b"\r\nend\r\n"
 
@@ -73,6 +74,8 @@ POP3_SERVERS = {
     "1 byte at a time: mails": (pop3(M, trickles_at=b"RETR"), [], "took too long|in time"),
     "every 25th command drops": (pop3(M, drops_every=25), range(60), ""),
     "every 25th command drops, pipelining": (pop3(M, drops_every=25, pipelines=True), range(60), ""),
+    "every 1,000th command drops": (pop3(MANY, drops_every=1_000), range(2_500), ""),
+    "every 1,000th command drops, pipelining": (pop3(MANY, drops_every=1_000, pipelines=True), range(2_500), ""),
     "every 25th answer is missing, pipelining": (pop3(M, ignores_every=25, pipelines=True), range(60), ""),
     "pipelining promised, the first of a burst heard": (pop3(is_deaf=True, pipelines=True), [0, 1, 2], ""),
     "pipelining promised, a mail answered twice": (pop3(answers_twice={M[1]}, pipelines=True), [0, 1, 2], ""),
