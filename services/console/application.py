@@ -7,7 +7,7 @@ import structlog
 from apiflask import APIFlask
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from flask import Response, flash, g, redirect, render_template, request, url_for
+from flask import Response, abort, flash, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_bootstrap import Bootstrap5
 from flask_wtf import CSRFProtect
@@ -19,7 +19,7 @@ from services.console import pages, sessions
 from services.console.backing import EXTENSION, Backing
 from services.console.menu import MENU
 from services.console.roles import Role
-from shared.errors import ConfigurationError, Transient
+from shared.errors import ConfigurationError, InvalidAddress, Transient
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -57,6 +57,7 @@ def create_application(backing: Backing, *, secret_key: str, is_https: bool = Fa
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
     Bootstrap5(app)
     CSRFProtect(app)
+    _refuse_what_is_no_text(app)
     sessions.guard(app)
     pages.register(app)
     _answer_alike(app)
@@ -66,6 +67,17 @@ def create_application(backing: Backing, *, secret_key: str, is_https: bool = Fa
 
 def _derived(key: str) -> bytes:
     return HKDF(SHA256(), 32, None, b"mailroom console cookies").derive(key.strip().encode())
+
+
+def _refuse_what_is_no_text(app: APIFlask) -> None:
+    """NUL, which PostgreSQL has no place for; nobody types it."""
+
+    @app.before_request
+    def check_texts() -> None:
+        texts = [request.path]
+        texts += [text for given in (request.args, request.form) for _, text in given.items(multi=True)]
+        if any("\x00" in text for text in texts):
+            abort(400)
 
 
 def _answer_alike(app: APIFlask) -> None:
@@ -86,8 +98,9 @@ def _answer_alike(app: APIFlask) -> None:
         title, text = _WORDS.get(error.code or 500, (error.name, error.description or ""))
         return _page_of_error(error.code or 500, title, text)
 
+    @app.errorhandler(InvalidAddress)
     @app.errorhandler(ConfigurationError)
-    def say_wrong(error: ConfigurationError) -> ResponseReturnValue:
+    def say_wrong(error: ConfigurationError | InvalidAddress) -> ResponseReturnValue:
         """What no page caught: told on the page that the person came from."""
         flash(str(error), "danger")
         return redirect(_where_from())
@@ -106,6 +119,7 @@ def _where_from() -> str:
 
 
 _WORDS: Final = {
+    400: ("That cannot be read", "It holds a character that no text has. Start from the menu."),
     403: ("You may not do that", "Ask an administrator for the role that this needs."),
     404: ("There is no such page", "It may have been removed. Start from the menu."),
     405: ("That cannot be done here", "Start from the menu."),

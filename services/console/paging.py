@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Generic, Self, TypeVar
+from datetime import UTC, datetime
+from typing import Final, Generic, Self, TypeVar
 
 Row = TypeVar("Row")
+
+_DIGITS: Final = 18
+"""What a database's integer holds in any case."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,13 @@ def moment_after(arguments: Mapping[str, str]) -> tuple[datetime, str] | None:
         return None
     try:
         at = datetime.fromisoformat(given[0])
-    except ValueError:
+        return (at.astimezone(UTC), given[1]) if at.tzinfo else None
+    except (ValueError, OverflowError):  # the first and the last day that there are, in another zone
         return None
-    return (at, given[1]) if at.tzinfo else None
+
+
+def number_after(arguments: Mapping[str, str]) -> int | None:
+    """The key of a page in order of a number; None for the first page, and for what is no such key."""
+    given = arguments.get("after0", "")
+    is_number = given.isascii() and given.isdigit() and len(given) <= _DIGITS
+    return int(given) if is_number else None
