@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from itertools import islice
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from services.classifier.own_rules import read_own_rules
+from services.commands.marking import login_name
 from services.commands.terminal import (
     configure_logs,
     open_for_reading,
@@ -31,6 +33,7 @@ from shared.bus import Publisher
 from shared.errors import ConfigurationError
 
 _SHOWN_BYTES = 4096
+_DISCARDED_AT_ONCE = 500
 
 
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
@@ -49,7 +52,7 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
 
 @click.group()
 def dead() -> None:
-    """List, show and replay what could not be handled."""
+    """List, show, replay and discard what could not be handled."""
 
 
 @dead.command("list", epilog="Example: mailroom dead list --stage classifier")
@@ -148,6 +151,27 @@ def replay(choice: Choice, database: str | None, every: bool) -> None:
             replayed = letters.replay(choice, publisher, progress)
         still = letters.count(choice)
     click.echo(f"{replayed:,} replayed, {still:,} dead now")
+
+
+@dead.command("discard", epilog='Example: mailroom dead discard --id 3f2a --why "a test of ours"')
+@_choosing
+@click.option("--all", "every", is_flag=True, help="Every letter there is.")
+@click.option("--why", required=True, metavar="TEXT", help="Why; kept with each of them.")
+@click.option("--who", metavar="NAME", help="Who says so; by default your login name.")
+def discard(choice: Choice, database: str | None, every: bool, why: str, who: str | None) -> None:
+    """Put letters aside for good: they are not handled, and stay to be looked at."""
+    if choice == Choice() and not every:
+        raise click.UsageError("say which letters: --stage, --id, --reason or --all")
+    with refusals():
+        configure_logs("dead")
+        letters = SqlDeadLetters(open_for_writing(database, must_exist=True))
+        discarded = 0
+        with progress_bar("discarding", letters.count(choice)) as advance:
+            chosen = letters.list(choice)
+            while page := [filed.letter.letter_id for filed in islice(chosen, _DISCARDED_AT_ONCE)]:
+                discarded += letters.discard(page, who or login_name(), why)
+                advance(len(page))
+    click.echo(f"{discarded:,} discarded")
 
 
 @contextmanager

@@ -22,6 +22,7 @@ _PAGE: Final = 200
 DEAD: Final = "dead"
 REPLAYED: Final = "replayed"
 DISCARDED: Final = "discarded"
+STATES: Final = (DEAD, REPLAYED, DISCARDED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Choice:
     """The id or its beginning."""
     reason: str | None = None
     """A part of the reason."""
+    state: str = DEAD
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +70,14 @@ class SqlDeadLetters:
                 }
                 connection.execute(filed.on_conflict_do_update(index_elements=["letter_id"], set_=again))
 
-    def count(self, choice: Choice) -> int:
-        """How many are dead."""
+    def count(self, choice: Choice, most: int | None = None) -> int:
+        """How many there are; with `most` it counts no further than that."""
+        some = select(dead_letter.c.letter_id).where(*_conditions(choice)).limit(most).subquery()
         with transaction(self._engine, is_reading=True) as connection:
-            chosen = select(func.count()).select_from(dead_letter).where(*_conditions(choice))
-            return int(connection.execute(chosen).scalar_one())
+            return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
 
     def list(self, choice: Choice) -> Iterator[FiledLetter]:
-        """Those that are dead, in the order of their ids, read page by page; replaying meanwhile is allowed."""
+        """Those of a choice, in the order of their ids, read page by page; replaying meanwhile is allowed."""
         after = ""
         while True:
             chosen = select(dead_letter).where(*_conditions(choice), dead_letter.c.letter_id > after)
@@ -87,7 +89,7 @@ class SqlDeadLetters:
             after = rows[-1].letter_id
 
     def page(self, choice: Choice, after: tuple[datetime, str] | None, size: int) -> Sequence[FiledLetter]:
-        """So many of those that are dead, the latest failure first, after that (last_failed_at, letter_id)."""
+        """So many of a choice, the latest failure first, after that (last_failed_at, letter_id)."""
         chosen = select(dead_letter).where(*_conditions(choice))
         if after is not None:
             at, letter_id = after
@@ -158,7 +160,7 @@ class SqlDeadLetters:
 
 
 def _conditions(choice: Choice) -> list[Any]:
-    conditions: list[Any] = [dead_letter.c.state == DEAD]
+    conditions: list[Any] = [dead_letter.c.state == choice.state]
     if choice.stage is not None:
         conditions.append(
             or_(

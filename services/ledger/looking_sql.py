@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Engine, and_, or_, select
+from sqlalchemy import Engine, and_, exists, or_, select
 
-from shared.tables.ledger import audit, raw, report
+from shared.tables.ledger import archive, audit, raw, report
 from shared.tables.transactions import transaction
 
 UNIDENTIFIED = "unidentified"
@@ -75,6 +75,12 @@ class SqlLooking:
                 return None
             said = select(report).where(report.c.raw_id == raw_id).order_by(report.c.recipient).limit(1000)
             return Mail(dict(found), [dict(row) for row in connection.execute(said).mappings()])
+
+    def is_known(self, raw_id: str) -> bool:
+        """Whether `mail` has it, or the archive."""
+        known = exists().where(raw.c.raw_id == raw_id) | exists().where(archive.c.raw_id == raw_id)
+        with transaction(self._engine, is_reading=True) as connection:
+            return bool(connection.execute(select(known)).scalar_one())
 
     def done(self, after: int | None, size: int, subject: str = "") -> list[Done]:
         """So many, the newest first, below that id; with `subject` only what was done to that."""

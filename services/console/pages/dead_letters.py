@@ -1,36 +1,51 @@
 """Dead letters: what could not be handled; look, replay, discard."""
 
 import json
+from dataclasses import replace
 from typing import Final
 
 from flask import Blueprint, abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
+from marshmallow import Schema, fields, validate
 
 from services.console.backing import backing
+from services.console.forms import Form
 from services.console.pages.mails import SHOWN_BYTES, as_text
 from services.console.paging import Page, moment_after
 from services.console.roles import Role, needs
 from services.console.sessions import person
-from services.ledger.dead_letters_sql import Choice, FiledLetter
+from services.ledger.dead_letters_sql import DEAD, STATES, Choice, FiledLetter
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/dead-letters")
 
 _ROWS: Final = 100
 REPLAYED_AT_ONCE: Final = 1_000
 """A person who replays all of a choice waits for no more than so many."""
+COUNTED: Final = 10_000
+"""Beyond it a page says that there are more."""
 STAGES: Final = ("fetcher", "classifier", "ledger")
+
+
+class DiscardSchema(Schema):
+    """A person's word."""
+
+    why = fields.String(
+        required=True,
+        metadata={"label": "Why", "help": "Kept in the audit."},
+        validate=validate.Length(1, 1000),
+    )
 
 
 @blueprint.get("/")
 @needs(Role.VIEWER)
 def view() -> ResponseReturnValue:
-    """A page of those that are dead, the latest failure first."""
+    """A page of a choice, the latest failure first."""
     choice = _choice()
     found = backing().dead_letters.page(choice, moment_after(request.args), _ROWS + 1)
     page: Page[FiledLetter] = Page.of(
         found, _ROWS, lambda one: (one.letter.failed_at.isoformat(), one.letter.letter_id)
     )
-    return render_template("dead_letters/view.html", page=page, choice=choice, stages=STAGES)
+    return render_template("dead_letters/view.html", page=page, choice=choice, stages=STAGES, states=STATES)
 
 
 @blueprint.get("/<letter_id>")
@@ -43,7 +58,17 @@ def show(letter_id: str) -> ResponseReturnValue:
     filed, state = found
     headers = json.loads(filed.letter.headers)
     shown = as_text(filed.letter.body[:SHOWN_BYTES])
-    return render_template("dead_letters/show.html", filed=filed, state=state, headers=headers, shown=shown)
+    raw_id = filed.letter.raw_id
+    return render_template(
+        "dead_letters/show.html",
+        filed=filed,
+        state=state,
+        headers=headers,
+        shown=shown,
+        is_cut=len(filed.letter.body) > SHOWN_BYTES,
+        is_recorded=raw_id is not None and backing().looking.is_known(raw_id),
+        form=Form(DiscardSchema()),
+    )
 
 
 @blueprint.post("/replay")
@@ -52,18 +77,22 @@ def replay() -> ResponseReturnValue:
     """Those that were ticked, or all of a choice, to the queues that they came from."""
     letters = backing().dead_letters
     if "all" in request.form:
-        choice = _choice()
+        choice = replace(_choice(), state=DEAD)
         chosen = letters.page(choice, None, REPLAYED_AT_ONCE)
     else:
         found = (letters.find(letter_id) for letter_id in request.form.getlist("letter"))
-        chosen = [one[0] for one in found if one is not None and one[1] == "dead"]
+        chosen = [one[0] for one in found if one is not None and one[1] == DEAD]
     if not chosen:
         flash("Tick the letters first.", "warning")
         return redirect(_back())
     done = letters.replay_these(chosen, backing().publisher)
-    flash(f"{done:,} replayed. What cannot be handled again comes back here with its count.", "success")
-    if len(chosen) == REPLAYED_AT_ONCE:
-        flash("There may be more: replay again, or run `mailroom dead replay --all` on the server.", "info")
+    if done:
+        flash(f"{done:,} replayed. What cannot be handled again comes back here with its count.", "success")
+    if done < len(chosen):
+        flash(f"{len(chosen) - done:,} came from a queue that is not ours, and stay here: discard them.", "warning")
+    if "all" in request.form and (left := letters.count(choice, COUNTED)):
+        many = f"More than {COUNTED - 1:,}" if left == COUNTED else f"{left:,}"
+        flash(f"{many} of this choice are dead: replay again, or run `mailroom dead replay` on the server.", "info")
     return redirect(_back())
 
 
@@ -80,7 +109,12 @@ def discard() -> ResponseReturnValue:
 
 def _choice() -> Choice:
     stage = request.values.get("stage", "")
-    return Choice(stage=stage if stage in STAGES else None, reason=request.values.get("reason", "").strip() or None)
+    state = request.values.get("state", "")
+    return Choice(
+        stage=stage if stage in STAGES else None,
+        reason=request.values.get("reason", "").strip() or None,
+        state=state if state in STATES else DEAD,
+    )
 
 
 def _back() -> str:

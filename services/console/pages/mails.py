@@ -1,5 +1,6 @@
 """One mail: what was recorded of it, and the mail itself as text."""
 
+from codecs import getincrementaldecoder
 from typing import Final
 
 from flask import Blueprint, Response, abort, render_template
@@ -22,7 +23,7 @@ def show(raw_id: str) -> ResponseReturnValue:
     if found is None and body is None:
         abort(404)
     shown = None if body is None else as_text(body[:SHOWN_BYTES])
-    return render_template("mail.html", raw_id=raw_id, found=found, body=body, shown=shown)
+    return render_template("mail.html", raw_id=raw_id, found=found, shown=shown, is_cut=len(body or b"") > SHOWN_BYTES)
 
 
 @blueprint.get("/<raw_id>/raw")
@@ -33,13 +34,13 @@ def raw(raw_id: str) -> ResponseReturnValue:
     if body is None:
         abort(404)
     name = f"attachment; filename={raw_id[:12]}.eml"
-    return Response(body, mimetype="application/octet-stream", headers={"Content-Disposition": name})
+    return Response(body, mimetype="message/rfc822", headers={"Content-Disposition": name})
 
 
 def as_text(body: bytes) -> str:
-    """As UTF-8, else Latin-1; what is no printable character, written out."""
+    """As UTF-8, also when it was cut within a character, else Latin-1; what is no printable character, written out."""
     try:
-        text = body.decode("utf-8")
+        text = getincrementaldecoder("utf-8")().decode(body)
     except UnicodeDecodeError:
         text = body.decode("latin-1")
     text = text.replace("\r\n", "\n")
