@@ -9,7 +9,7 @@ from shared.topology import QUEUES
 
 
 def depths(amqp_url: str) -> dict[str, int] | None:
-    """Messages that are ready, by queue; None while the broker is away. Takes nothing from a queue and declares none."""
+    """Messages that are ready, by queue; None while the broker is away. Takes nothing from a queue."""
     try:
         connection = open_connection(amqp_url)
     except BrokerUnreachable:

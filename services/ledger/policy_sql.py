@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, func, insert, select, text, update
+from sqlalchemy import Connection, Engine, and_, func, insert, select, text, update
 
 from services.ledger.policy import Policy
 from services.ledger.ports import Change
@@ -24,6 +24,18 @@ class InForce(NamedTuple):
     limits: Policy
     made_at: datetime
     recomputed_at: datetime | None
+    judged: int = 0
+    """Addresses that stand by it so far, while they are judged anew."""
+    to_judge: int | None = None
+    """Of how many; None before that began."""
+
+
+class Version(NamedTuple):
+    """One that is or was in force; who and why are empty for the first, which nobody chose."""
+
+    in_force: InForce
+    who: str
+    why: str
 
 
 class SqlPolicy:
@@ -37,11 +49,14 @@ class SqlPolicy:
         with transaction(self._engine, is_reading=True) as connection:
             return _newest(connection)
 
-    def versions(self, size: int = 20) -> list[InForce]:
+    def versions(self, size: int = 20) -> list[Version]:
         """The newest first."""
+        # A change and its word in the audit are of one moment.
+        is_its_word = and_(audit.c.subject == _SUBJECT, audit.c.made_at == policy.c.made_at)
+        chosen = select(policy, audit.c.who, audit.c.why).outerjoin(audit, is_its_word)
         with transaction(self._engine, is_reading=True) as connection:
-            rows = connection.execute(select(policy).order_by(policy.c.version.desc()).limit(size)).all()
-        return [_in_force(row) for row in rows]
+            rows = connection.execute(chosen.order_by(policy.c.version.desc()).limit(size)).all()
+        return [Version(_in_force(row), row.who or "", row.why or "") for row in rows]
 
     def change(self, limits: Policy, who: str, why: str) -> InForce:
         """Put a policy in force for whatever is recorded from now on; `recompute` brings the addresses after it.
@@ -81,7 +96,9 @@ class SqlPolicy:
                 now = now_of(connection)
                 before = lock_addresses(connection, page, now)
                 changes = recompute(connection, before, read_policy(connection), now)
-            after, done = page[-1], done + len(page)
+                after, done = page[-1], done + len(page)
+                reached = update(policy).where(policy.c.version == version)
+                connection.execute(reached.values(judged=done, to_judge=max(done, total)))
             progress(done, max(done, total))
             yield changes
         with transaction(self._engine) as connection:
@@ -100,4 +117,11 @@ def _newest(connection: Connection) -> InForce:
 
 
 def _in_force(row: Any) -> InForce:
-    return InForce(row.version, Policy(row.soft_limit, row.complaint_suppresses), row.made_at, row.recomputed_at)
+    return InForce(
+        row.version,
+        Policy(row.soft_limit, row.complaint_suppresses),
+        row.made_at,
+        row.recomputed_at,
+        row.judged or 0,
+        row.to_judge,
+    )

@@ -136,6 +136,8 @@ policy: Final = Table(
     Column("complaint_suppresses", Boolean, nullable=False),
     Column("made_at", UtcDateTime, nullable=False),
     Column("recomputed_at", UtcDateTime, comment="when the last address stood by it"),
+    Column("judged", BigInteger, comment="addresses that stand by it so far"),
+    Column("to_judge", BigInteger, comment="addresses that there are to be judged by it"),
     comment="the greatest version is in force",
 )
 

@@ -35,7 +35,9 @@ class PolicySchema(Schema):
 def show() -> ResponseReturnValue:
     """The rule in force, and those before it."""
     versions = backing().policy.versions()
-    return render_template("policy.html", versions=versions, form=Form(PolicySchema(), versions[0].limits._asdict()))
+    return render_template(
+        "policy.html", versions=versions, form=Form(PolicySchema(), versions[0].in_force.limits._asdict())
+    )
 
 
 @blueprint.post("/")
@@ -46,8 +48,10 @@ def change() -> ResponseReturnValue:
     if not form.is_good:
         return render_template("policy.html", versions=backing().policy.versions(), form=form), 422
     limits = Policy(form.data["soft_limit"], form.data["complaint_suppresses"])
+    before = backing().policy.in_force()
     made = backing().policy.change(limits, person().name, form.data["why"])
-    flash(
-        f"Version {made.version} is in force. A ledger judges every address anew, beginning within a minute.", "success"
-    )
+    if made.version == before.version:
+        flash(f"Version {made.version} says so already: nothing is changed.", "info")
+    else:
+        flash(f"Version {made.version} is in force. A running ledger judges every address anew.", "success")
     return redirect(url_for("policy.show"))

@@ -23,20 +23,21 @@ class Filled(NamedTuple):
     app: Flask
     backing: Backing
     mail: str
+    amqp_url: str
 
 
 @pytest.fixture(params=["postgresql", "sqlite"])
 def filled(request: pytest.FixtureRequest, tmp_path: Path, amqp_url: str) -> Iterator[Filled]:
-    """The broker has no queues yet: what is published waits for them, and says so."""
+    """In front of a real broker that nobody consumes from."""
     sqlite = f"sqlite:///{tmp_path / 'mailroom.db'}"
     url = request.getfixturevalue("database_url") if request.param == "postgresql" else sqlite
     mail = fill(url)
     variables = {"MAILROOM_DATABASE_URL": url, "MAILROOM_AMQP_URL": amqp_url, "MAILROOM_SECRET_KEY": SECRET_KEY}
     engine = connect(url)
-    publisher = ConfirmingPublisher(amqp_url, 0.1)
+    publisher = ConfirmingPublisher(amqp_url, 5.0)
     backing = make_backing(Settings.from_env(variables), engine, publisher)
     for role in GIVEN:
         backing.people.add(role, role, PASSWORD, "tests")
-    yield Filled(create_application(backing, secret_key=SECRET_KEY), backing, mail)
+    yield Filled(create_application(backing, secret_key=SECRET_KEY), backing, mail, amqp_url)
     publisher.close()
     engine.dispose()

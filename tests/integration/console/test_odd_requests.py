@@ -63,10 +63,9 @@ def test_a_form_takes_any_values(filled: Filled) -> None:
         for odd in ODD:
             sent = dict.fromkeys(names, odd) | {"csrf_token": token, "password": odd[:300]}
             for form in (sent, sent | {"why": "because", "address": "gone@example.net", "letter": "ab" * 32}):
-                answer = client.post(pages[rule.endpoint], data=form)
-                is_waiting = answer.status_code == 503 and "dead-letters" in rule.rule
-                if answer.status_code >= 500 and not is_waiting:
-                    broken.append((rule.rule, odd[:12], answer.status_code))
+                status = client.post(pages[rule.endpoint], data=form).status_code
+                if status >= 500:
+                    broken.append((rule.rule, odd[:12], status))
     assert not broken, "\n".join(map(str, broken))
 
 
