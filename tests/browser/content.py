@@ -1,6 +1,8 @@
 """One of everything that the console shows, and its routes, for tests that go through all of them."""
 
-from datetime import UTC, datetime
+import json
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -10,12 +12,13 @@ from werkzeug.routing import Rule
 from services.console.roles import Role
 from services.embedded import EmbeddedPipeline
 from services.fetcher.mailbox_files import Found
+from services.ledger.archive_sql import SqlArchive
 from services.ledger.dead_letters_sql import SqlDeadLetters
-from services.ledger.ports import DeadLetter
+from services.ledger.ports import ArchivedMail, DeadLetter
 from shared.identity import raw_id
 from shared.tables import connect, upgrade
 from shared.tables.fetcher import bounce_account, contact_list, found, run
-from shared.tables.ledger import hold, raw
+from shared.tables.ledger import audit, hold, mark, raw, report
 from tests.e2e.mails import FULL, UNKNOWN, Send, bounce_of
 from tests.servers.console import PASSWORD
 
@@ -69,6 +72,56 @@ def fill(database_url: str, words: str = "something that no rule knows", name: s
     SqlDeadLetters(engine).file([letter])
     engine.dispose()
     return ids[2]
+
+
+def spread(database_url: str, texts: Sequence[str]) -> tuple[list[str], list[str]]:
+    """For each text a mail, a dead letter and a change by hand that have it in every field; raw ids and letter ids.
+
+    The mails are of RUN, and a hundred each of victim0@example.net, victim1@example.net and so on.
+    """
+    engine = connect(database_url)
+    upgrade(engine)
+    raws: list[dict[str, object]] = []
+    reports: list[dict[str, object]] = []
+    mails: list[ArchivedMail] = []
+    audits: list[dict[str, object]] = []
+    marks: list[dict[str, object]] = []
+    letters: list[DeadLetter] = []
+    for number, text in enumerate(texts):
+        at = NOW - timedelta(minutes=number)
+        mail = f"Subject: {text}\r\nFrom: {text}\r\n\r\n{text}\r\n".encode()
+        identity = f"{number:064x}"
+        victim = f"victim{number // 100}@example.net"
+        named = ("kind", "list_id", "account", "publisher_id", "campaign", "reporting_mta")
+        raws.append(
+            dict.fromkeys(named, text)
+            | {"raw_id": identity, "run_id": RUN, "received_at": at, "judged_at": at, "verdict": "unidentified"}
+            | {"classifier_version": 1, "truncated": False}
+        )
+        named = ("verdict", "reason", "fault", "action", "status", "reply_code", "diagnostic_code")
+        named = (*named, "final_recipient", "remote_mta", "rule", "evidence")
+        for recipient in (victim, text):
+            said = {"raw_id": identity, "recipient": recipient, "event_id": identity, "tier": 1, "severity": number % 4}
+            reports.append(dict.fromkeys(named, text) | said)
+        mails.append(ArchivedMail(identity, mail, False))
+        audits.append({"made_at": at, "who": text, "what": text, "subject": text, "why": text})
+        audits.append({"made_at": at, "who": text, "what": text, "subject": victim, "why": text})
+        marks.append({"recipient": victim, "made_at": at, "state": "released", "who": text, "why": text})
+        headers = json.dumps({text: text, "x": text})
+        letters.append(
+            DeadLetter(identity, text, text, at, identity, RUN, text, text, text, headers, None, text.encode())
+        )
+    with engine.begin() as connection:
+        for table, rows in ((raw, raws), (report, reports), (audit, audits), (mark, marks)):
+            connection.execute(table.insert(), rows)
+        connection.execute(hold.insert().values(run_id=RUN, state="held", held_at=NOW))
+        begun = {"run_id": RUN, "account": texts[0], "started_at": NOW, "fetched_at": NOW, "last_error": texts[0]}
+        connection.execute(run.insert().values(begun))
+    SqlArchive(engine).keep(mails)
+    SqlDeadLetters(engine).file(letters)
+    engine.dispose()
+    identities = [f"{number:064x}" for number in range(len(texts))]
+    return identities, identities
 
 
 def arguments(rule: Rule, mail: str) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from flask import Flask
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Dialog, Page, expect
 
 from services.console.app import Settings, make_backing
 from services.console.application import CONTENT_SECURITY_POLICY, create_application
@@ -17,7 +17,7 @@ from services.console.roles import GIVEN, Role, needed_role
 from shared.publisher import ConfirmingPublisher
 from shared.tables import connect
 from tests.browser.conftest import picture
-from tests.browser.content import LETTER, RUN, address_of, client_of, fill, own_routes
+from tests.browser.content import LETTER, RUN, address_of, client_of, fill, own_routes, spread
 from tests.servers.console import NOBODY, PASSWORD, SECRET_KEY, Console, serve
 
 LogIn = Callable[..., Page]
@@ -165,50 +165,105 @@ def test_pages_cover_every_page_that_the_router_has(app: Flask, mail: str) -> No
 
 
 @pytest.mark.timeout(300)
-def test_text_of_mails_stays_text(tmp_path: Path, log_in: LogIn) -> None:
-    """300 payloads at once in every field: none runs, none makes an element, none is reported by the browser."""
-    harmless, hostile = (f"sqlite:///{tmp_path / name}.db" for name in ("harmless", "hostile"))
+def test_long_text_in_every_page_stays_text(tmp_path: Path, log_in: LogIn) -> None:
+    """300 payloads at once wherever a mail or a person can put some: as many elements as with harmless text."""
     payloads = " ".join(PAYLOADS)
-    assert len(PAYLOADS) >= 300
     counts = []
-    for url, words in ((harmless, "x" * len(payloads)), (hostile, payloads)):
+    for name, words in (("harmless", "x" * len(payloads)), ("hostile", payloads)):
+        url = f"sqlite:///{tmp_path / name}.db"
         one = fill(url, words)
         with serve(url) as served:
-            page = log_in(served)
-            said: list[str] = []
-            page.on("dialog", lambda dialog, said=said: (said.append(dialog.message), dialog.dismiss()))
-            page.on(
-                "console", lambda message, said=said: said.append(message.text) if message.type == "error" else None
-            )
-            page.on("pageerror", lambda error, said=said: said.append(str(error)))
-            elements = []
-            for address in PAGES.values():
-                page.goto(address.format(mail=one))
-                elements.append(page.evaluate("document.querySelectorAll('*').length"))
-            counts.append(elements)
-            page.context.close()  # a connection that is kept open keeps the server from ending
-            assert said == []
+            watched = Watched(log_in(served))
+            counts.append([watched.elements(address.format(mail=one)) for address in PAGES.values()])
+            watched.page.context.close()  # a connection that is kept open keeps the server from ending
     assert counts[0] == counts[1]
 
 
+@pytest.mark.timeout(300)
+def test_each_payload_in_each_field_stays_text(tmp_path: Path, log_in: LogIn) -> None:
+    """None of 300 runs, makes an element, or is reported by the browser, in every list and on each mail's and letter's page."""
+    assert len(set(PAYLOADS)) >= 300
+    counts = []
+    for name, texts in (("harmless", [f"harmless {number}" for number in range(300)]), ("hostile", PAYLOADS)):
+        url = f"sqlite:///{tmp_path / name}.db"
+        mails, letters = spread(url, texts)
+        with serve(url) as served:
+            watched = Watched(log_in(served))
+            elements = watched.elements_of_all(
+                "/unidentified/", "/dead-letters/", "/audit/", "/runs/", f"/process/runs/{RUN}"
+            )
+            assert len(elements) > 15, "lists go on over several pages"
+            elements += [watched.elements(f"/addresses/of?address=victim{number}@example.net") for number in range(3)]
+            for folder, ones in (("mails", mails), ("dead-letters", letters)):
+                looked_at = ones if name == "hostile" else ones[:1]  # harmless ones are alike
+                alike = {watched.elements(f"/{folder}/{one}") for one in looked_at}
+                assert len(alike) == 1
+                elements += alike
+            counts.append(elements)
+            watched.page.context.close()
+    assert counts[0] == counts[1]
+
+
+class Watched:
+    """A page that says at once when something of the text that it shows ran."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self._said: list[str] = []
+        page.on("dialog", self._dismiss)
+        page.on("console", lambda message: self._said.append(message.text) if message.type == "error" else None)
+        page.on("pageerror", lambda error: self._said.append(str(error)))
+        page.add_init_script(
+            "window.refused = [];"
+            "document.addEventListener('securitypolicyviolation', event => window.refused.push(event.violatedDirective))"
+        )
+
+    def _dismiss(self, dialog: Dialog) -> None:
+        self._said.append(dialog.message)
+        dialog.dismiss()
+
+    def elements(self, address: str) -> int:
+        """How many elements the page of that address has."""
+        answer = self.page.goto(address)
+        assert answer is not None
+        assert answer.status == 200, f"{address}: {answer.status}"
+        count, refused = self.page.evaluate("[document.querySelectorAll('*').length, window.refused]")
+        assert (self._said, refused) == ([], []), address
+        return int(count)
+
+    def elements_of_all(self, *addresses: str) -> list[int]:
+        """The same, of these and of the further pages that they lead to."""
+        counts = []
+        for address in addresses:
+            counts.append(self.elements(address))
+            while (further := self.page.locator("a[href*='after0=']")).count():
+                counts.append(self.elements(further.first.get_attribute("href") or ""))
+        return counts
+
+
+_WAYS_OUT = (
+    "", "'>", '">', "' x='>", '" x=">', "</pre>", "</title>", "</textarea>", "</td></tr></table>", "</dd></dl>",
+    "</code>", "</select>", "</button>", "</form>", "-->", "<!--", "]]>", "</script>", "</style>", "\\",
+)  # fmt: skip
+"""Of where a template may have put the text."""
 _TAGS = (
     "<script>alert({0})</script>",
+    "<script src=//127.0.0.1/{0}.js></script>",
     "<img src=x onerror=alert({0})>",
     "<svg onload=alert({0})>",
-    "'\"><script>alert({0})</script>",
+    "<svg><script>alert({0})</script></svg>",
     "<iframe srcdoc='<script>alert({0})</script>'></iframe>",
     "<body onload=alert({0})>",
     "<details open ontoggle=alert({0})>",
+    "<input autofocus onfocus=alert({0})>",
     "<a href='javascript:alert({0})'>x</a>",
-    "{{{{ {0} * {0} }}}}",
-    "</textarea><script>alert({0})</script>",
-    "</title><script>alert({0})</script>",
-    "<style>*{{background:red}}</style>",
+    "<style>@import '//127.0.0.1/{0}.css'</style>",
     "<meta http-equiv=refresh content='0;url=javascript:alert({0})'>",
     "<math><mi xlink:href='data:x,<script>alert({0})</script>'>",
+    "{{{{ {0} * {0} }}}}{{% include '{0}' %}}",
     "\\u003cscript\\u003ealert({0})\\u003c/script\\u003e",
 )
-PAYLOADS = [tag.format(number) for number in range(20) for tag in _TAGS]
+PAYLOADS = [way_out + tag.format(number) for number, way_out in enumerate(_WAYS_OUT) for tag in _TAGS]
 
 
 def test_a_keyboard_is_enough(console: Console, log_in: LogIn) -> None:
@@ -223,3 +278,47 @@ def test_a_keyboard_is_enough(console: Console, log_in: LogIn) -> None:
     page.keyboard.type("gone@example.net")
     page.keyboard.press("Enter")
     expect(page.locator(".answer")).to_have_text("Do not mail")
+
+
+@pytest.mark.timeout(300)
+def test_a_keyboard_reaches_whatever_can_be_used(console: Console, log_in: LogIn, mail: str) -> None:
+    """On every page the Tab key comes by each link, button and field, and each shows that it has the focus."""
+    page = log_in(console)
+    for name, address in PAGES.items():
+        page.goto(address.format(mail=mail))
+        wanted = page.evaluate(_NUMBER_WHAT_CAN_BE_USED)
+        reached: set[int] = set()
+        for _ in range(2 * wanted + 10):
+            page.keyboard.press("Tab")
+            number, is_visible = page.evaluate(_WHAT_HAS_THE_FOCUS)
+            if number in reached:
+                break
+            if number >= 0:
+                assert is_visible, (
+                    f"{name}: the focus on {page.evaluate('document.activeElement.outerHTML')} is not seen"
+                )
+                reached.add(number)
+        missed = [
+            page.locator(f"[data-tried='{one}']").evaluate("one => one.outerHTML")
+            for one in set(range(wanted)) - reached
+        ]
+        assert missed == [], name
+
+
+_NUMBER_WHAT_CAN_BE_USED = """() => {
+    const seen = one => one.checkVisibility() && !one.disabled && one.type !== 'hidden';
+    const first = {};  // of radio buttons the Tab key comes by one of each group
+    const all = [...document.querySelectorAll('a[href], button, input, select, textarea, summary')].filter(seen)
+        .filter(one => one.type !== 'radio' || !(one.name in first) && (first[one.name] = true));
+    all.forEach((one, number) => one.dataset.tried = number);
+    document.querySelectorAll('input[type=radio]').forEach(one => {
+        const group = all.find(other => other.name === one.name && other.type === 'radio');
+        if (group) one.dataset.tried = group.dataset.tried;
+    });
+    return all.length;
+}"""
+_WHAT_HAS_THE_FOCUS = """() => {
+    const one = document.activeElement, style = getComputedStyle(one);
+    const outlined = style.outlineStyle !== 'none' && parseFloat(style.outlineWidth) > 0;
+    return [one.dataset.tried === undefined ? -1 : Number(one.dataset.tried), outlined || style.boxShadow !== 'none'];
+}"""
