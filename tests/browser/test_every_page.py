@@ -4,6 +4,7 @@ The routes come from the router; a route that no test knows how to fill fails he
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -172,10 +173,8 @@ def test_long_text_in_every_page_stays_text(tmp_path: Path, log_in: LogIn) -> No
     for name, words in (("harmless", "x" * len(payloads)), ("hostile", payloads)):
         url = f"sqlite:///{tmp_path / name}.db"
         one = fill(url, words)
-        with serve(url) as served:
-            watched = Watched(log_in(served))
+        with serve(url) as served, watch(log_in(served)) as watched:
             counts.append([watched.elements(address.format(mail=one)) for address in PAGES.values()])
-            watched.page.context.close()  # a connection that is kept open keeps the server from ending
     assert counts[0] == counts[1]
 
 
@@ -187,8 +186,7 @@ def test_each_payload_in_each_field_stays_text(tmp_path: Path, log_in: LogIn) ->
     for name, texts in (("harmless", [f"harmless {number}" for number in range(300)]), ("hostile", PAYLOADS)):
         url = f"sqlite:///{tmp_path / name}.db"
         mails, letters = spread(url, texts)
-        with serve(url) as served:
-            watched = Watched(log_in(served))
+        with serve(url) as served, watch(log_in(served)) as watched:
             elements = watched.elements_of_all(
                 "/unidentified/", "/dead-letters/", "/audit/", "/runs/", f"/process/runs/{RUN}"
             )
@@ -200,8 +198,16 @@ def test_each_payload_in_each_field_stays_text(tmp_path: Path, log_in: LogIn) ->
                 assert len(alike) == 1
                 elements += alike
             counts.append(elements)
-            watched.page.context.close()
     assert counts[0] == counts[1]
+
+
+@contextmanager
+def watch(page: Page) -> Iterator["Watched"]:
+    """Closes what the page is of: a connection that is kept open keeps the server from ending."""
+    try:
+        yield Watched(page)
+    finally:
+        page.context.close()
 
 
 class Watched:
