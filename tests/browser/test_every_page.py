@@ -148,13 +148,49 @@ def test_every_page_can_be_used_by_everybody(console: Console, log_in: LogIn, ma
     for name, address in PAGES.items():
         page.goto(address.format(mail=mail))
         picture(page, name)
-        findings = Axe().run(page).response["violations"]
-        serious = [one["id"] for one in findings if one["impact"] in ("serious", "critical")]
-        assert serious == [], f"{name}: {serious}"
+        assert serious_findings(page) == [], name
         page.set_viewport_size({"width": 400, "height": 800})
         width = page.evaluate("document.documentElement.scrollWidth")
         assert width <= 400, f"{name} is {width} wide"
+        assert serious_findings(page) == [], f"{name}, narrow"
         page.set_viewport_size({"width": 1440, "height": 900})
+
+
+def serious_findings(page: Page) -> list[str]:
+    """What axe finds that keeps somebody from using it."""
+    return [one["id"] for one in Axe().run(page).response["violations"] if one["impact"] in ("serious", "critical")]
+
+
+@pytest.mark.timeout(300)
+def test_empty_and_refused_pages_can_be_used_by_everybody(tmp_path: Path, log_in: LogIn) -> None:
+    with serve(f"sqlite:///{tmp_path / 'empty.db'}") as served:
+        page = log_in(served)
+        try:
+            empty = (
+                "/",
+                "/lists/",
+                "/runs/",
+                "/unidentified/",
+                "/dead-letters/",
+                "/dead-letters/?state=discarded",
+                "/audit/?subject=x",
+            )
+            for address in (*empty, "/policy/", "/nothing", f"/mails/{'0' * 64}"):
+                page.goto(address)
+                assert serious_findings(page) == [], address
+                assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+            page.goto("/users/")
+            page.get_by_label("User name").fill("jane")
+            page.get_by_label("Password", exact=True).fill("short")
+            page.get_by_role("button", name="Add").click()
+            expect(page.get_by_role("alert")).to_contain_text("characters")
+            expect(page.get_by_label("User name")).to_have_value("jane")
+            assert serious_findings(page) == []
+            page.get_by_role("button", name="Log out").click()
+            expect(page.get_by_role("button", name="Log in")).to_be_visible()
+            assert serious_findings(page) == []
+        finally:
+            page.context.close()
 
 
 def test_pages_cover_every_page_that_the_router_has(app: Flask, mail: str) -> None:
