@@ -20,7 +20,7 @@ from shared.breaker import Breaker
 from shared.errors import ConfigurationError
 from shared.tables import connect
 from shared.tables.ledger import address
-from shared.tables.schema import DatabaseUnreachable
+from shared.tables.schema import DatabaseUnreachable, in_one_line
 
 SUPPRESSED_KEY: Final = "mailroom:suppressed"
 ADDRESS_KEY: Final = "mailroom:address"
@@ -135,7 +135,9 @@ class Suppressions:
             with engine.execution_options(sqlite_read_only=True).begin() as connection:
                 found = set(connection.execute(suppressed).scalars())
         except (DBAPIError, PoolTimeout) as exc:
-            raise DatabaseUnreachable(f"the database does not answer: {getattr(exc, 'orig', exc)}") from exc
+            raise DatabaseUnreachable(
+                f"the database does not answer: {in_one_line(getattr(exc, 'orig', exc))}"
+            ) from exc
         return [one in found for one in chunk]
 
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from services.classifier.own_rules import read_own_rules
+from services.commands.bus import open_publisher
 from services.commands.marking import login_name
 from services.commands.terminal import (
     configure_logs,
@@ -28,7 +29,6 @@ from services.commands.terminal import (
 from services.embedded import EmbeddedPipeline
 from services.ledger.dead_letters_sql import Choice, FiledLetter, SqlDeadLetters
 from services.ledger.projection_redis import connect_projection
-from shared.broker import BrokerBus
 from shared.bus import Publisher
 from shared.errors import ConfigurationError
 
@@ -179,11 +179,8 @@ def _publisher(engine: Engine) -> Iterator[Publisher]:
     """The broker when one is configured, else the handlers themselves."""
     amqp_url = setting("MAILROOM_AMQP_URL")
     if amqp_url:
-        bus = BrokerBus(amqp_url)
-        try:
-            yield bus
-        finally:
-            bus.close()
+        with open_publisher(amqp_url) as publisher:
+            yield publisher
         return
     redis_url = setting("MAILROOM_REDIS_URL")
     projection = connect_projection(redis_url) if redis_url else None

@@ -171,4 +171,6 @@ def _when(stored: Stored) -> str:
     account = stored.account
     if not account.is_active:
         return "paused"
-    return f"every {account.interval_s / 60:g} minutes" if account.interval_s else "when asked"
+    if not account.interval_s:
+        return "when asked"
+    return "every minute" if account.interval_s == 60 else f"every {account.interval_s / 60:g} minutes"

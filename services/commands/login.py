@@ -1,7 +1,10 @@
 """`mailroom lists login`: a person, or a script, gives what an account needs to log in with OAuth2 tokens."""
 
+import getpass
 import os
 import re
+import sys
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,13 +51,27 @@ class Answers:
 
     def text(self, name: str, question: str, default: str | None = None) -> str:
         """A line, as it stands in a portal."""
-        return str(self.given.get(name) or click.prompt(question, default=default, err=True)).strip()
+        return str(self.given.get(name) or _ask(name, question, default)).strip()
 
     def secret(self, name: str, question: str) -> str:
         """From a file, or typed without being shown."""
         path = self.given.get(name)
-        text = path.read_text(encoding="utf-8") if path else click.prompt(question, hide_input=True, err=True)
-        return str(text).strip()
+        text = path.read_text(encoding="utf-8") if path else _ask(name, question, is_hidden=True)
+        return text.strip()
+
+
+def _ask(name: str, question: str, default: str | None = None, *, is_hidden: bool = False) -> str:
+    """A person's answer, or a script's next line. Raises ConfigurationError when there is neither."""
+    try:
+        with warnings.catch_warnings():  # a script's line is echoed nowhere
+            warnings.simplefilter("ignore", getpass.GetPassWarning)
+            return str(click.prompt(question, default=default, hide_input=is_hidden, err=True))
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        click.echo(err=True)
+        option = f"--{name.replace('_', '-')}"
+        raise ConfigurationError(f"nobody answers here: give {option}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +111,7 @@ def _microsoft_user(answers: Answers, user: str) -> tuple[Grant, Obtained]:
 
 
 def _google_service(answers: Answers, user: str) -> tuple[Grant, Obtained]:
-    path = answers.given.get("key_file") or Path(click.prompt("The service account's key, a JSON file", err=True))
+    path = answers.given.get("key_file") or Path(_ask("key_file", "The service account's key, a JSON file"))
     key = path.expanduser().read_text(encoding="utf-8", errors="replace")
     read_service_key(key)
     grant = GoogleService(key, subject=user)
@@ -153,7 +170,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.command("login", epilog="Example: mailroom lists login weekly --way microsoft-app")
-@click.argument("name")
+@click.argument("name", metavar="LIST")
 @click.option("--way", type=click.Choice(WAYS), help="Who gives the tokens, and to whom; asked for otherwise.")
 @click.option("--tenant", metavar="ID", help="Microsoft: the directory.")
 @click.option("--client-id", metavar="ID", help="The application that is registered there.")
@@ -165,7 +182,7 @@ _FILE: Final = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--authority", metavar="URL", default=MICROSOFT, show_default=True, help="Microsoft, in other clouds.")
 @click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
 def lists_login(name: str, way: str | None, database: str | None, **given: Any) -> None:
-    """Log a bounce account in with OAuth2 instead of a password; NAME is the list or the account.
+    """Log a bounce account in with OAuth2 instead of a password. LIST may also be an account's own name.
 
     Asks for what was registered at the provider, tries the mailbox at once, and keeps the login, sealed, when that opened.
     Nothing changes when it did not. docs/logins.md says what to register.

@@ -4,13 +4,14 @@ import getpass
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import click
 from rich.table import Table
 from rich.text import Text
 from sqlalchemy import Engine
 
+from services.commands.bus import open_publisher
 from services.commands.terminal import (
     configure_logs,
     normalise,
@@ -25,7 +26,6 @@ from services.ledger.marks_sql import SqlMarks
 from services.ledger.policy import SUPPRESSED_BY_HAND, Standing, State
 from services.ledger.projection_redis import connect_projection
 from services.ledger.store_sql import SqlVerdictStore
-from shared.broker import BrokerBus
 
 
 @click.command(epilog='Example: mailroom suppress jane@example.com --reason "asked us on the phone"')
@@ -76,12 +76,8 @@ def open_marking(engine: Engine) -> Iterator[Marking]:
     redis_url = setting("MAILROOM_REDIS_URL")
     amqp_url = setting("MAILROOM_AMQP_URL")
     projection = connect_projection(redis_url) if redis_url else None
-    bus = BrokerBus(amqp_url) if amqp_url else None
-    try:
-        yield Marking(SqlMarks(engine), SqlVerdictStore(engine), projection, bus)
-    finally:
-        if bus is not None:
-            bus.close()
+    with open_publisher(amqp_url) if amqp_url else nullcontext() as publisher:
+        yield Marking(SqlMarks(engine), SqlVerdictStore(engine), projection, publisher)
 
 
 def warn_of_untold(is_told: bool) -> None:

@@ -58,9 +58,12 @@ def migrate(database: str | None) -> None:
     """Bring the database's schema up to date."""
     with refusals():
         engine = connect(database or required_setting("MAILROOM_DATABASE_URL"))
-        upgrade(engine)
+        before, now = upgrade(engine)
         engine.dispose()
-    click.echo("the schema is up to date", err=True)
+    if before == now:
+        click.echo(f"the schema is up to date: {now}", err=True)
+    else:
+        click.echo(f"the schema was {before or 'empty'}, and is {now} now", err=True)
 
 
 @click.command(epilog="Safe while traffic runs.")

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Final
 
 import click
+from sqlalchemy import Engine
 
+from services.commands.bus import open_publisher
 from services.commands.marking import login_name
 from services.commands.terminal import (
     configure_logs,
@@ -103,18 +105,17 @@ def publish(files: Sequence[str], list_id: str | None, consume: bool) -> None:
         if any(is_account_url(file) for file in files):
             raise ConfigurationError("publish reads files and folders; a mailbox is read by the fetcher")
         total = sum(count_new(Path(file)) for file in files) if consume else _total(files)
-        bus = BrokerBus(required_setting("MAILROOM_AMQP_URL"))
-        try:
-            with progress_bar("publishing", total) as advance:
-                for batch in _batches(_consumed(files) if consume else _kept(files), errors):
-                    bus.publish([_message(found, list_id) for _, found in batch])
-                    for path, _ in batch:
-                        if path is not None:
-                            _mark_seen(path, errors)
-                    published += len(batch)
-                    advance(len(batch))
-        finally:
-            bus.close()
+        with (
+            open_publisher(required_setting("MAILROOM_AMQP_URL")) as publisher,
+            progress_bar("publishing", total) as advance,
+        ):
+            for batch in _batches(_consumed(files) if consume else _kept(files), errors):
+                publisher.publish([_message(found, list_id) for _, found in batch])
+                for path, _ in batch:
+                    if path is not None:
+                        _mark_seen(path, errors)
+                published += len(batch)
+                advance(len(batch))
     click.echo(f"{published:,} published and confirmed", err=True)
     for problem in errors:
         click.echo(f"mailroom: {printable(problem)}", err=True)
@@ -197,23 +198,21 @@ def fetch(names: Sequence[str], hold: bool, database: str | None) -> None:
     """Ask the fetchers to read the bounce accounts of these lists now. LIST may also be an account's own name."""
     with refusals(), ExitStack() as ending:
         configure_logs("fetch")
-        runs = None
-        if hold:
-            runs = SqlRuns(ending.enter_context(disposing(open_for_writing(database, must_exist=True))))
-        bus = BrokerBus(required_setting("MAILROOM_AMQP_URL"))
-        try:
-            for account, name in _accounts_of(names, database).items():
-                run_id = ask(bus, account, runs, login_name())
-                click.echo(f"{name}: requested as run {run_id}{', held for review' if hold else ''}")
-        finally:
-            bus.close()
+        amqp_url = required_setting("MAILROOM_AMQP_URL")
+        engine = None
+        if hold or database or setting("MAILROOM_DATABASE_URL") or has_default_database():
+            opened = open_for_writing(database, must_exist=True) if hold else open_for_reading(database)
+            engine = ending.enter_context(disposing(opened))
+        asked = _accounts_of(names, engine) if engine else {name: name for name in names}
+        runs = SqlRuns(engine) if hold and engine else None
+        publisher = ending.enter_context(open_publisher(amqp_url))
+        for account, name in asked.items():
+            run_id = ask(publisher, account, runs, login_name())
+            click.echo(f"{name}: requested as run {run_id}{', held for review' if hold else ''}")
 
 
-def _accounts_of(names: Sequence[str], database: str | None) -> dict[str, str]:
-    """The name that was given, by account: two lists that share one are read once. A file's accounts need no database."""
-    if not database and not setting("MAILROOM_DATABASE_URL") and not has_default_database():
-        return {name: name for name in names}
-    engine = open_for_reading(database)
+def _accounts_of(names: Sequence[str], engine: Engine) -> dict[str, str]:
+    """The name that was given, by account: two lists that share one are read once."""
     lists = SqlLists(engine)
     asked: dict[str, str] = {}
     for name in names:
@@ -225,5 +224,4 @@ def _accounts_of(names: Sequence[str], database: str | None) -> dict[str, str]:
                 err=True,
             )
         asked.setdefault(account, name)
-    engine.dispose()
     return asked

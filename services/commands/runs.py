@@ -20,7 +20,7 @@ from services.commands.terminal import (
 )
 from services.ledger.runs_sql import SqlRuns
 from shared.errors import ConfigurationError
-from shared.tables.ledger import APPLIED
+from shared.tables.ledger import APPLIED, DROPPED
 
 _DATABASE = click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
 _WHY = click.option("--why", default="", metavar="TEXT", help="Why; kept with the decision.")
@@ -28,7 +28,7 @@ _WHO = click.option("--who", metavar="NAME", help="Who decides; by default your 
 _JSON = click.option("--json", "as_json", is_flag=True, help="Print a JSON object for each.")
 
 
-@click.group(invoke_without_command=True, epilog="Begin one with: mailroom fetch --hold ACCOUNT")
+@click.group(invoke_without_command=True, epilog="Begin one with: mailroom fetch --hold LIST")
 @click.option("--waiting", is_flag=True, help="Only those that nobody has decided about.")
 @_JSON
 @_DATABASE
@@ -125,5 +125,8 @@ def drop(run_id: str, why: str, who: str | None, database: str | None) -> None:
     """Never let a held run count. Its mails stay in the mailbox, and the next pass finds them again."""
     with refusals(), disposing(open_for_writing(database, must_exist=True)) as engine:
         configure_logs("runs")
-        SqlRuns(engine).drop(run_id, who or login_name(), why)
-    click.echo(f"run {run_id} is dropped", err=True)
+        held = SqlRuns(engine)
+        before = held.state(run_id)
+        held.drop(run_id, who or login_name(), why)
+    is_done = before is not None and before.state == DROPPED
+    click.echo(f"run {run_id} " + ("was dropped before; nothing is to be done" if is_done else "is dropped"), err=True)

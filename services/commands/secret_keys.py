@@ -38,7 +38,7 @@ def rotate(database: str | None) -> None:
         done = rotate_secrets(engine, box)
         engine.dispose()
     click.echo(f"{done.anew:,} sealed anew, {done.kept:,} had the first key already")
-    for failure in done.failures:
+    for failure in dict.fromkeys(done.failures):  # an account has several columns
         complain(failure)
     if done.failures:
         sys.exit(1)

@@ -73,13 +73,14 @@ class Endpoint:
 
     def context(self) -> ssl.SSLContext:
         """Verifies certificate and host name. Raises ConfigurationError for what is no set of certificates."""
+        own = self.ca_pem.encode("ascii", "replace").decode()  # comments beside the certificates may be in any language
         try:
-            return ssl.create_default_context(
-                cafile=str(self.ca_file) if self.ca_file else None, cadata=self.ca_pem or None
-            )
+            return ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None, cadata=own or None)
         except (OSError, ValueError) as exc:
             what = f"ca_file {self.ca_file}" if self.ca_file else "the certificate authority"
-            raise ConfigurationError(f"{what} cannot be used: {exc}") from exc
+            is_no_pem = isinstance(exc, ssl.SSLError)
+            why = "it is no certificate in PEM, which begins with -----BEGIN CERTIFICATE-----" if is_no_pem else exc
+            raise ConfigurationError(f"{what} cannot be used: {why}") from exc
 
     def connect(self) -> socket.socket:
         """A connected socket, in the clear whatever `tls` is. Raises MailboxError."""

@@ -1,7 +1,8 @@
 """What a person asks of a list's account becomes an account that was tried, and can be stored."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
 from services.fetcher.emptying import Empty, read_emptying
 from services.fetcher.endpoint import Endpoint, Protocol, Tls, default_port
@@ -224,8 +225,22 @@ def _require_alike(stored: Stored, wanted: Wanted, port: int | None) -> None:
     """A list that joins an account does not change it under the others' feet."""
     account = stored.account
     asked = replace(_with(account, wanted), port=port or account.port, tls=wanted.tls or account.tls)
-    if asked != replace(account, host=asked.host):
+    if others := [label for label, read in _LABELS.items() if read(asked) != read(account)]:
+        of = stored.lists[0] if stored.lists else account.name
         raise ConfigurationError(
-            f"{account.user} at {account.host} is read for {listed(stored.lists)} already, with other settings: leave them out "
-            f"to share that account, and change it with `mailroom lists edit {stored.lists[0] if stored.lists else account.name}`"
+            f"{account.user} at {account.host} is read for {listed(stored.lists)} already, with another "
+            f"{' and another '.join(others)}: leave that out to share the account, and change it for all its lists with "
+            f"`mailroom lists edit {of}`"
         )
+
+
+_LABELS: Final[Mapping[str, Callable[[BounceAccount], object]]] = {
+    "account type (--type)": lambda one: one.protocol,
+    "port": lambda one: one.port,
+    "encryption (--tls)": lambda one: one.tls,
+    "certificate authority (--ca)": lambda one: one.ca_pem,
+    "emptying (--empty)": lambda one: one.empty,
+    "interval (--every)": lambda one: one.interval_s,
+    "pause": lambda one: one.is_active,
+}
+"""What lists that share an account share, by the words for it."""

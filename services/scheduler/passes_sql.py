@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, Select, and_, exists, func, or_, select, union_all
+from sqlalchemy import ColumnElement, Engine, FromClause, Select, and_, case, exists, func, or_, select, union_all
 from sqlalchemy import literal_column as words
 
 from services.scheduler.planning import LEASE_AT_MOST
@@ -42,7 +42,7 @@ def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
     """The database's now, and what is known of the passes over every account, by name. Raises DatabaseUnreachable."""
     one = run.alias()
     of_account = one.c.account == bounce_account.c.name
-    is_ended = or_(one.c.finished_at.is_not(None), one.c.last_error.is_not(None))
+    is_ended = or_(_ended_at(one).is_not(None), one.c.last_error.is_not(None))
     last_ended = select(one.c.run_id).where(of_account, is_ended).order_by(one.c.started_at.desc()).limit(1)
     query = (
         select(
@@ -52,10 +52,10 @@ def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
             func.coalesce(schedule.c.since, bounce_account.c.created_at).label("since"),
             schedule.c.next_at,
             schedule.c.is_told,
-            select(func.max(one.c.finished_at)).where(of_account).scalar_subquery().label("succeeded_at"),
+            select(func.max(_ended_at(one))).where(of_account).scalar_subquery().label("succeeded_at"),
             select(func.max(one.c.started_at)).where(of_account).scalar_subquery().label("tried_at"),
             run.c.started_at,
-            run.c.finished_at,
+            _ended_at(run).label("ended_at"),
             run.c.last_error,
             lease.c.until,
         )
@@ -70,9 +70,16 @@ def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
     return now, [_passes(row, now) for row in rows]
 
 
+def _ended_at(one: FromClause) -> ColumnElement[datetime]:
+    """When the pass came to its end. A held one waits for a person, not for the mailbox: it has when that is read."""
+    is_held = exists(select(hold.c.run_id).where(hold.c.run_id == one.c.run_id))
+    ended_at: ColumnElement[datetime] = func.coalesce(one.c.finished_at, case((is_held, one.c.fetched_at)))
+    return ended_at
+
+
 def _passes(row: Any, now: datetime) -> Passes:
     error = row.last_error
-    if error is not None and row.finished_at is None and row.succeeded_at is not None:
+    if error is not None and row.ended_at is None and row.succeeded_at is not None:
         # Another pass came to its end after this one had begun: it was turned away for that one, and all is well.
         error = None if row.succeeded_at > row.started_at else error
     return Passes(
@@ -83,7 +90,7 @@ def _passes(row: Any, now: datetime) -> Passes:
         next_at=row.next_at,
         succeeded_at=row.succeeded_at,
         tried_at=row.tried_at,
-        has_failed=error is not None and row.finished_at is None,
+        has_failed=error is not None and row.ended_at is None,
         last_error=error,
         is_worked_on=row.until is not None and now < row.until < now + LEASE_AT_MOST,
         is_told=bool(row.is_told),

@@ -77,8 +77,10 @@ def _begin_immediate(connection: Any) -> None:
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
 
-def upgrade(engine: Engine) -> None:
-    """Bring the schema to the newest revision. Safe to call at any time, also by two at once.
+def upgrade(engine: Engine) -> tuple[str | None, str | None]:
+    """Bring the schema to the newest revision: the one that it had, and the one that it has now.
+
+    Safe to call at any time, also by two at once.
 
     Raises DatabaseUnreachable, also for a file that is no database or cannot be written.
     """
@@ -88,9 +90,16 @@ def upgrade(engine: Engine) -> None:
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(hashtext('mailroom.migrate'))")
             config = _config()
             config.attributes["connection"] = connection
+            before = MigrationContext.configure(connection).get_current_revision()
             command.upgrade(config, "head")
+            return before, MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as exc:
-        raise DatabaseUnreachable(f"the database cannot be brought up to date: {exc.orig}") from exc
+        raise DatabaseUnreachable(f"the database cannot be brought up to date: {in_one_line(exc.orig)}") from exc
+
+
+def in_one_line(error: object) -> str:
+    """The driver's words: PostgreSQL's come in lines, with tabs."""
+    return " ".join(str(error).split())
 
 
 def require_current(engine: Engine) -> None:
@@ -99,7 +108,7 @@ def require_current(engine: Engine) -> None:
         with engine.execution_options(sqlite_read_only=True).connect() as connection:
             revision = MigrationContext.configure(connection).get_current_revision()
     except DBAPIError as exc:
-        raise DatabaseUnreachable(f"the database does not answer: {exc.orig}") from exc
+        raise DatabaseUnreachable(f"the database does not answer: {in_one_line(exc.orig)}") from exc
     head = ScriptDirectory.from_config(_config()).get_current_head()
     if revision != head:
         raise ConfigurationError(

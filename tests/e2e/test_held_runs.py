@@ -35,7 +35,9 @@ class Desk:
         return {one["recipient"]: one["verdict"] for one in map(json.loads, lines)}
 
     def find_bounces(self) -> str:
-        return self.run("fetch", "--hold", "weekly").stdout.split("as run ")[1].split(",")[0]
+        told = self.run("fetch", "--hold", "weekly")
+        assert told.stderr.count("database: ") == 1
+        return told.stdout.split("as run ")[1].split(",")[0]
 
 
 @pytest.fixture
@@ -78,7 +80,8 @@ def test_found_looked_at_and_applied_or_dropped(desk: Desk, redis_url: str, mail
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         first = desk.find_bounces()
         eventually(lambda: desk.said(first) == brought, "the run to be read", timeout_s=60)
-        desk.run("runs", "drop", first)
+        assert desk.run("runs", "drop", first).stderr.endswith("is dropped\n")
+        assert desk.run("runs", "drop", first).stderr.endswith("was dropped before; nothing is to be done\n")
 
         second = desk.find_bounces()
         eventually(lambda: desk.said(second) == brought, "what was dropped to be found again", timeout_s=60)

@@ -114,10 +114,20 @@ def test_lists_with_one_mailbox_share_it(lists: Lists) -> None:
     assert "this changes the account of the lists shop and weekly" in edited.stderr
     assert lists.show("weekly")["account"]["empty"] == "nothing"
     other = lists.add("third", "--empty", "all")
-    assert (other.returncode, "with other settings" in other.stderr) == (2, True)
+    assert other.returncode == 2
+    assert "with another emptying (--empty): leave that out" in other.stderr
+    ported = lists.add("third", "--server", "localhost:1", "--type", "imap")
+    assert "with another account type (--type) and another port: leave that out" in ported.stderr
     assert lists("remove", "weekly", "--yes").stdout == "weekly: removed\n"
     assert lists("test", "shop").returncode == 0
     assert lists("remove", "shop", "--yes").stdout == "shop: removed, with its account weekly\n"
+
+
+def test_an_authority_is_given_in_pem(lists: Lists, tmp_path: Path) -> None:
+    (tmp_path / "ca.der").write_text("0\x82")
+    refused = lists.add("weekly", "--ca", tmp_path / "ca.der")
+    assert refused.returncode == 2
+    assert "-----BEGIN CERTIFICATE-----" in refused.stderr
 
 
 def test_what_does_not_work_is_not_saved(lists: Lists) -> None:

@@ -254,6 +254,12 @@ class TestNothingChanges:
         self.refused(ran, engine, "MAILROOM_SECRET_KEY")
         assert endpoint.asked == []
 
+    def test_nothing_more_is_typed(self, log_in: LogIn, engine: Engine, endpoint: TokenEndpoint) -> None:
+        self.refused(log_in(*self.APP, typed="tenant\n"), engine, "nobody answers here: give --client-id")
+        self.refused(
+            log_in(*self.APP, typed="tenant\napp-1\n"), engine, "nobody answers here: give --client-secret-file"
+        )
+
     def test_no_such_list(self, log_in: LogIn, engine: Engine, endpoint: TokenEndpoint) -> None:
         self.refused(log_in("nothing", typed=self.TYPED), engine, "no list or bounce account 'nothing'")
 

@@ -10,6 +10,8 @@ from typing import Any
 import pika
 import pytest
 
+from services.commands.bus import open_publisher
+from shared.bus import BrokerUnreachable, Message
 from shared.identity import READ_LIMIT_BYTES, raw_id
 from shared.topology import CLASSIFIER_RAW
 from tests.e2e.commands.conftest import MAILROOM
@@ -44,6 +46,13 @@ def pipe(tmp_path: Path, environment: dict[str, str], amqp_url: str):  # type: i
         return subprocess.run(command, cwd=tmp_path, env=variables, input=mail, capture_output=True, timeout=60)
 
     return run
+
+
+def test_a_person_is_told_what_is_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    url = "amqp://guest:canary@127.0.0.1:1/%2F"
+    with open_publisher(url, patience_s=3) as publisher, pytest.raises(BrokerUnreachable):
+        publisher.publish([Message("", "nowhere", b"", "text/plain")])
+    assert capsys.readouterr().err == "waiting for RabbitMQ at 127.0.0.1:1 …\n"
 
 
 class TestPipe:

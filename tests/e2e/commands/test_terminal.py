@@ -98,3 +98,18 @@ def test_an_interrupted_command_says_so(
         process.send_signal(signal.SIGINT)
         assert process.stderr.read().splitlines()[-1] == "mailroom: interrupted"
     assert process.returncode == 130
+
+
+def test_a_database_that_is_away_is_told_in_one_line(quick: Callable[..., Ran]) -> None:
+    ran = quick("lists", MAILROOM_DATABASE_URL="postgresql://mailroom@127.0.0.1:1/mailroom")
+    where, refused = ran.stderr.splitlines()
+    assert where == "database: postgresql://mailroom@127.0.0.1:1/mailroom"
+    assert refused.startswith("mailroom: the database does not answer: ")
+    assert "\\t" not in refused
+
+
+def test_migrating_says_what_it_did(quick: Callable[..., Ran]) -> None:
+    migrate = ("migrate", "--database", "sqlite:///new.db")
+    first = quick(*migrate).stderr
+    assert first.startswith("the schema was empty, and is ")
+    assert quick(*migrate).stderr == f"the schema is up to date: {first.split()[-2]}\n"

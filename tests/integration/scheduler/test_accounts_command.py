@@ -14,7 +14,7 @@ from services.cli import main
 from services.fetcher.ports import FoundMail, Listed, Place
 from services.fetcher.store_sql import SqlCheckpoint
 from shared.tables.fetcher import lease
-from shared.tables.ledger import dead_letter, raw_run
+from shared.tables.ledger import HELD, dead_letter, hold, raw_run
 from tests.integration.fetcher.ledger import LONG_AGO, Ledger
 from tests.integration.scheduler.accounts import HOUR, add_accounts, add_run, change_account, let_pass
 
@@ -130,6 +130,18 @@ def test_a_table_for_people(engine: Engine, shown: Callable[..., Result]) -> Non
         assert word in lines["shop"]
     assert "failing" in lines["weekly"]
     assert f"weekly: {ADVICE}\\x1b[31m" in ran.stdout
+
+
+def test_a_held_pass_has_come_to_its_end_when_the_mailbox_is_read(engine: Engine, shown: Callable[..., Result]) -> None:
+    add_accounts(engine, ["shop", "weekly"])
+    for account in ("shop", "weekly"):
+        add_run(engine, f"run-{account}", account, fetched_at=now())
+    with engine.begin() as connection:
+        connection.execute(insert(hold), {"run_id": "run-weekly", "state": HELD, "held_at": now()})
+    assert {name: one["condition"] for name, one in status(shown).items()} == {
+        "shop": "not fetched yet",
+        "weekly": "well",
+    }
 
 
 def test_an_alert_names_what_has_been_silent_or_failing_for_too_long(
