@@ -27,6 +27,7 @@ from services.commands.rules import rules
 from services.commands.runs import runs
 from services.commands.secret_keys import secret_key, secrets
 from services.commands.terminal import complain, refusals
+from services.commands.up import up
 from services.commands.users import users
 
 INTERRUPTED: Final = 130
@@ -111,6 +112,7 @@ for command in (
     secrets,
     users,
     rules,
+    up,
     fetcher,
     classifier,
     ledger,

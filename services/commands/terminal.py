@@ -110,7 +110,7 @@ def open_for_reading(url: str | None, *, may_be_away: bool = False, is_told: boo
 
     Without is_told nothing is said about which it is: cron mails whatever is.
     """
-    engine = connect(_told(url) if is_told else _named(url), must_exist=True)
+    engine = connect(_told(url) if is_told else named_database(url), must_exist=True)
     try:
         require_current(engine)
     except DatabaseUnreachable:
@@ -133,12 +133,13 @@ def has_default_database() -> bool:
     return Path(DEFAULT_DATABASE.removeprefix("sqlite:///")).is_file()
 
 
-def _named(url: str | None) -> str:
+def named_database(url: str | None) -> str:
+    """Which database a command works on."""
     return url or setting("MAILROOM_DATABASE_URL", DEFAULT_DATABASE)
 
 
 def _told(url: str | None) -> str:
-    url = _named(url)
+    url = named_database(url)
     parsed = read_url(url)
     where = parsed.render_as_string(hide_password=True)
     if parsed.get_backend_name() == "sqlite" and parsed.database:

@@ -1,17 +1,22 @@
 """The console's composition root: settings, adapters, the application, and the server that runs it."""
 
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
 import structlog
 import waitress
+from flask import Flask
 from sqlalchemy import Engine
+from waitress import wasyncore
 
 from services.console.application import create_application
 from services.console.backing import Backing
+from services.console.links import OneTimeLink
 from services.console.queues import depths
 from services.fetcher.reach import ANYWHERE, PublicServers, Reach
 from services.ledger.marking import Marking
@@ -19,10 +24,12 @@ from services.ledger.marks_sql import SqlMarks
 from services.ledger.projection_redis import connect_projection
 from services.ledger.store_sql import SqlVerdictStore
 from shared import logs
+from shared.bus import Publisher
 from shared.environment import Environment
+from shared.errors import ConfigurationError
 from shared.publisher import ConfirmingPublisher
 from shared.secrets import KEY_VARIABLE, open_secret_box
-from shared.service import run_service
+from shared.service import run_service, stop_on_signals
 from shared.suppressions import Suppressions, connect_redis
 from shared.tables import connect, require_current
 
@@ -77,8 +84,15 @@ class Settings:
         return settings
 
 
-def make_backing(settings: Settings, engine: Engine, publisher: ConfirmingPublisher) -> Backing:
-    """The adapters, wired."""
+def make_backing(
+    settings: Settings,
+    engine: Engine,
+    publisher: Publisher,
+    *,
+    queue_depths: Callable[[], dict[str, int] | None] | None = None,
+    link: OneTimeLink | None = None,
+) -> Backing:
+    """The adapters, wired. `queue_depths` stands in for asking the broker."""
     projection = connect_projection(settings.redis_url) if settings.redis_url else None
     reach: Reach = ANYWHERE if settings.is_inner_allowed else PublicServers()
     return Backing(
@@ -88,7 +102,8 @@ def make_backing(settings: Settings, engine: Engine, publisher: ConfirmingPublis
         publisher=publisher,
         open_box=partial(open_secret_box, {KEY_VARIABLE: settings.secret_key}),
         reach=reach,
-        queue_depths=partial(depths, settings.amqp_url),
+        queue_depths=queue_depths or partial(depths, settings.amqp_url),
+        link=link,
     )
 
 
@@ -105,21 +120,38 @@ def serve() -> None:
         is_https=settings.is_https,
         proxies=settings.proxies,
     )
-    server = waitress.create_server(
-        application,
-        host=settings.host,
-        port=settings.port,
-        threads=THREADS,
-        max_request_body_size=LARGEST_REQUEST_BYTES,
-        ident=None,
-    )
-    log.info("console_listens", host=settings.host, port=server.effective_port)
+    stop = stop_on_signals()
     try:
-        server.run()
+        with listening(application, settings.host, settings.port) as port:
+            log.info("console_listens", host=settings.host, port=port)
+            stop.wait()
     finally:
-        server.close()
         publisher.close()
         engine.dispose()
+
+
+@contextmanager
+def listening(application: Flask, host: str, port: int) -> Iterator[int]:
+    """Answers requests, in threads of its own, on that port; port 0 is a free one. At the end those in work are finished."""
+    try:
+        server = waitress.create_server(
+            application,
+            host=host,
+            port=port,
+            threads=THREADS,
+            max_request_body_size=LARGEST_REQUEST_BYTES,
+            ident=None,
+        )
+    except OSError as exc:
+        raise ConfigurationError(f"nothing can listen on {host} port {port}: {exc.strerror or exc}") from exc
+    thread = threading.Thread(target=server.run, name="console")
+    thread.start()
+    try:
+        yield int(server.effective_port)
+    finally:
+        server.task_dispatcher.shutdown()
+        server.trigger.pull_trigger(partial(wasyncore.close_all, server._map))  # browsers keep their connections open
+        thread.join()
 
 
 def main() -> int:

@@ -7,6 +7,7 @@ from functools import cached_property
 from flask import current_app
 from sqlalchemy import Engine
 
+from services.console.links import OneTimeLink
 from services.console.people_sql import SqlPeople
 from services.fetcher.lists_sql import SqlLists
 from services.fetcher.reach import Reach
@@ -38,6 +39,8 @@ class Backing:
     """Where [Test Bounce Settings] may connect to."""
     queue_depths: Callable[[], dict[str, int] | None]
     """Messages that wait, by queue; None while the broker is away."""
+    link: OneTimeLink | None = None
+    """For whoever started this process, if it is theirs alone."""
 
     @cached_property
     def people(self) -> SqlPeople:

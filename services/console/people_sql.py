@@ -112,23 +112,22 @@ class SqlPeople:
         is_right = _is_right(row.password_hash if row else _NOBODY, password)
         if not is_right or row is None or not row.is_active:
             return None
-        token = secrets.token_urlsafe(32)
         with transaction(self._engine) as connection:
-            now = now_of(connection)
             still = connection.execute(select(person).where(person.c.name == name).with_for_update()).one_or_none()
             if still is None or not still.is_active or still.password_hash != row.password_hash:
                 return None
             connection.execute(delete(guess).where(guess.c.subject.in_(list(counted_for))))
-            connection.execute(delete(guess).where(guess.c.failed_at < now - FORGOTTEN_AFTER))
-            connection.execute(delete(person_session).where(person_session.c.created_at < now - LONGEST))
-            connection.execute(
-                insert(person_session).values(token_hash=hash_token(token), name=name, created_at=now, seen_at=now)
-            )
-            values: dict[str, Any] = {"last_login_at": now}
+            connection.execute(delete(guess).where(guess.c.failed_at < now_of(connection) - FORGOTTEN_AFTER))
             if _HASHER.check_needs_rehash(row.password_hash):
-                values["password_hash"] = _HASHER.hash(password)
-            connection.execute(update(person).where(person.c.name == name).values(values))
-        return token
+                hashed = _HASHER.hash(password)
+                connection.execute(update(person).where(person.c.name == name).values(password_hash=hashed))
+            return _begin_session(connection, name)
+
+    def let_in(self, name: str) -> str | None:
+        """A new session's token without a password, for who has shown otherwise to be that person; None for nobody active."""
+        with transaction(self._engine) as connection:
+            row = connection.execute(select(person).where(person.c.name == name).with_for_update()).one_or_none()
+            return _begin_session(connection, name) if row is not None and row.is_active else None
 
     def of_session(self, token: str, now: datetime) -> Person | None:
         """Whose session that is; None when it is over, unknown, or its person was shut out."""
@@ -153,6 +152,17 @@ class SqlPeople:
         """The session is over."""
         with transaction(self._engine) as connection:
             connection.execute(delete(person_session).where(person_session.c.token_hash == hash_token(token)))
+
+
+def _begin_session(connection: Connection, name: str) -> str:
+    token = secrets.token_urlsafe(32)
+    now = now_of(connection)
+    connection.execute(delete(person_session).where(person_session.c.created_at < now - LONGEST))
+    connection.execute(
+        insert(person_session).values(token_hash=hash_token(token), name=name, created_at=now, seen_at=now)
+    )
+    connection.execute(update(person).where(person.c.name == name).values(last_login_at=now))
+    return token
 
 
 def _count_guess(connection: Connection, subject: str, free: int) -> None:

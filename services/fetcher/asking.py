@@ -27,13 +27,18 @@ def ask(publisher: Publisher, account: str, holds: Holds | None = None, who: str
     run_id = uuid.uuid4().hex
     if holds is not None:
         holds.hold(run_id)
-    message = fetch_request_message(
-        {"schema_version": 1, "account": account, "run_id": run_id, "requested_at": datetime.now(UTC)}
-    )
     try:
-        publisher.publish([message])
+        ask_again(publisher, account, run_id)
     except Transient:
         if holds is not None:
             holds.drop(run_id, who, "its request could not be published")
         raise
     return run_id
+
+
+def ask_again(publisher: Publisher, account: str, run_id: str) -> None:
+    """For the rest of a run. Raises Transient when the broker cannot be told."""
+    message = fetch_request_message(
+        {"schema_version": 1, "account": account, "run_id": run_id, "requested_at": datetime.now(UTC)}
+    )
+    publisher.publish([message])

@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -49,6 +50,11 @@ class Settings:
     archive_days: int
     """So long the mails themselves are kept; 0: for ever."""
     log_level: str
+
+    @property
+    def keep_mails(self) -> timedelta | None:
+        """So long the mails themselves are kept; None: for ever."""
+        return timedelta(days=self.archive_days) if self.archive_days else None
 
     @classmethod
     def from_env(cls, variables: Mapping[str, str]) -> Self:
@@ -115,18 +121,15 @@ def keep_up(
             log.warning("upkeep_postponed", cause=str(exc))
 
 
-def serve() -> None:
-    """Run until told to stop."""
-    settings = Settings.from_env(os.environ)
-    logs.configure("ledger", settings.log_level)
-    engine = connect(settings.database_url)
-    require_current(engine)
-    projection = connect_projection(settings.redis_url) if settings.redis_url else None
-    bus = BrokerBus(settings.amqp_url)
-    handler = subscribe(bus, engine, projection, settings.batch)
-    stop = stop_on_signals()
-    keep_mails = timedelta(days=settings.archive_days) if settings.archive_days else None
-
+@contextmanager
+def keeping_up(
+    stop: threading.Event,
+    engine: Engine,
+    projection: RedisProjection | None,
+    handler: VerdictHandler,
+    keep_mails: timedelta | None,
+) -> Iterator[None]:
+    """A round of upkeep before, and then one every second beside what is done within; at its end `stop` is set."""
     tallies = SqlTallies(engine)
 
     def upkeep() -> None:
@@ -141,10 +144,26 @@ def serve() -> None:
     thread = threading.Thread(target=upkeep, name="upkeep")
     thread.start()
     try:
-        bus.run(stop)
+        yield
     finally:
         stop.set()
         thread.join()
+
+
+def serve() -> None:
+    """Run until told to stop."""
+    settings = Settings.from_env(os.environ)
+    logs.configure("ledger", settings.log_level)
+    engine = connect(settings.database_url)
+    require_current(engine)
+    projection = connect_projection(settings.redis_url) if settings.redis_url else None
+    bus = BrokerBus(settings.amqp_url)
+    handler = subscribe(bus, engine, projection, settings.batch)
+    stop = stop_on_signals()
+    try:
+        with keeping_up(stop, engine, projection, handler, settings.keep_mails):
+            bus.run(stop)
+    finally:
         bus.close()
         engine.dispose()
 

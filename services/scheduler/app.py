@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from threading import Event
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 import structlog
 from sqlalchemy import Engine
@@ -15,7 +15,7 @@ from services.scheduler.scheduler import Scheduler
 from services.scheduler.store_sql import SqlScheduleStore
 from shared import logs
 from shared.amqp import close_connection, open_connection
-from shared.bus import BrokerUnreachable
+from shared.bus import BrokerUnreachable, Publisher
 from shared.environment import Environment
 from shared.errors import Transient
 from shared.publisher import ConfirmingPublisher
@@ -29,6 +29,13 @@ PATIENCE_S: Final = 5.0
 BEAT_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
+
+
+class BeatingPublisher(Publisher, Protocol):
+    """One that keeps its connection alive between publishes."""
+
+    def beat(self) -> None:
+        """To be called every second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +72,7 @@ def read_silent_after(environment: Environment) -> timedelta | None:
     return timedelta(minutes=minutes) if minutes else None
 
 
-def run(settings: Settings, engine: Engine, publisher: ConfirmingPublisher, stop: Event) -> None:
+def run(settings: Settings, engine: Engine, publisher: BeatingPublisher, stop: Event) -> None:
     """Pass after pass until `stop`; a server that is away is waited for. Raises ConfigurationError for an old schema."""
     scheduler = Scheduler(SqlScheduleStore(engine), publisher, silent_after=settings.silent_after)
     is_checked = is_broker_away = False

@@ -131,6 +131,20 @@ def read_run(engine: Engine, run_id: str) -> RunSeen | None:
     return RunSeen(*row) if row else None
 
 
+def read_unended(engine: Engine) -> list[tuple[str, str]]:
+    """Run and account of each account's newest pass, if it has begun, is not through, and no error ended it."""
+    newer = run.alias()
+    is_newest = ~exists(
+        select(newer.c.run_id).where(newer.c.account == run.c.account, newer.c.started_at > run.c.started_at)
+    )
+    is_unended = and_(run.c.fetched_at.is_(None), run.c.finished_at.is_(None), run.c.last_error.is_(None))
+    with transaction(engine, is_reading=True) as connection:
+        rows = connection.execute(
+            select(run.c.run_id, run.c.account).where(is_unended, is_newest).order_by(run.c.account)
+        )
+        return [(row.run_id, row.account) for row in rows]
+
+
 def read_runs(engine: Engine, after: tuple[datetime, str] | None, size: int) -> list[RunSeen]:
     """So many, the newest first, after that (started_at, run_id). Raises DatabaseUnreachable."""
     chosen = select(*_SEEN).outerjoin(hold, hold.c.run_id == run.c.run_id)

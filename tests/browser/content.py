@@ -133,6 +133,7 @@ def arguments(rule: Rule, mail: str) -> dict[str, str]:
         "letter_id": LETTER,
         "name": "viewer",
         "filename": "console.css",
+        "link": "of-nobody",
     }
     return {name: known[name] for name in rule.arguments}
 

@@ -1,13 +1,10 @@
 """The console as a server of this process: the real application over waitress, on a free port."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import waitress
-
-from services.console.app import Settings, make_backing
+from services.console.app import Settings, listening, make_backing
 from services.console.application import create_application
 from services.console.backing import Backing
 from services.console.roles import Role
@@ -49,14 +46,9 @@ def serve(
         if backing.people.find(role) is None:
             backing.people.add(role, role, PASSWORD, "the tests")
     application = create_application(backing, secret_key=SECRET_KEY)
-    server = waitress.create_server(application, host="127.0.0.1", port=0, threads=4)
-    thread = threading.Thread(target=server.run, name="console")
-    thread.start()
     try:
-        yield Console(f"http://127.0.0.1:{server.effective_port}", backing)
+        with listening(application, "127.0.0.1", 0) as port:
+            yield Console(f"http://127.0.0.1:{port}", backing)
     finally:
-        server.trigger.pull_trigger(server.task_dispatcher.shutdown)
-        server.close()
-        thread.join()
         publisher.close()
         engine.dispose()

@@ -51,6 +51,20 @@ def log_in() -> ResponseReturnValue:
     return render_template("login.html", form=form, has_people=True), status
 
 
+@blueprint.get("/login/<link>")
+@needs(Role.ANYBODY)
+def by_link(link: str) -> ResponseReturnValue:
+    """With the link that whoever started this process was shown; once."""
+    own = backing().link
+    name = own.use(link) if own else None
+    token = backing().people.let_in(name) if name else None
+    if token is None:
+        flash("That link was used, or is too old. Start `mailroom up` again for another one.", "warning")
+        return redirect(url_for("login.show"))
+    begin(token)
+    return redirect(url_for("dashboard.show"))
+
+
 @blueprint.post("/logout")
 @needs(Role.ANYBODY)
 def log_out() -> ResponseReturnValue:
