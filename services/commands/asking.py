@@ -10,7 +10,7 @@ import click
 import orjson
 from rich.table import Table
 from rich.text import Text
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 
 from services.commands.terminal import (
     configure_logs,
@@ -22,12 +22,11 @@ from services.commands.terminal import (
     refusals,
     setting,
 )
+from services.ledger.looking_sql import SqlLooking
 from shared.contacts import find_column, guess_delimiter, read_address, read_head
 from shared.errors import ConfigurationError, InvalidAddress
 from shared.suppressions import Suppressions, connect_redis
-from shared.tables.ledger import address
 from shared.tables.schema import DatabaseUnreachable
-from shared.tables.transactions import transaction
 
 _ROWS: Final = 1000
 
@@ -67,15 +66,10 @@ _UNKNOWN: Final[dict[str, Any]] = {"state": "ok", "soft": 0, "reason": None, "si
 
 def _details(engine: Engine, addresses: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Why; nothing while the database is away and only Redis can answer whether."""
-    columns = (address.c.recipient, address.c.state, address.c.soft, address.c.reason, address.c.since)
     try:
-        with transaction(engine, is_reading=True) as connection:
-            rows = connection.execute(select(*columns).where(address.c.recipient.in_(addresses))).all()
+        return SqlLooking(engine).standings(addresses)
     except DatabaseUnreachable:
-        rows = []
-    return {
-        row.recipient: {"state": row.state, "soft": row.soft, "reason": row.reason, "since": row.since} for row in rows
-    }
+        return {}
 
 
 def _print_answers(rows: Sequence[dict[str, Any]]) -> None:

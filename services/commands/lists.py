@@ -12,7 +12,7 @@ import click
 import orjson
 
 from services.commands.lists_options import read_settings, settings
-from services.commands.lists_shown import list_as_json, print_list, print_overview, trial_as_json, trial_lines
+from services.commands.lists_shown import print_list, print_overview, trial_lines
 from services.commands.terminal import (
     Refused,
     ask_password,
@@ -22,6 +22,7 @@ from services.commands.terminal import (
     printable,
     refusals,
 )
+from services.fetcher.as_json import list_as_json, trial_as_json
 from services.fetcher.keeping import Keeping
 from services.fetcher.lists import BounceAccount, ContactList
 from services.fetcher.lists_sql import SqlLists, Stored

@@ -1,7 +1,7 @@
 """Lists, accounts and trials as a person reads them, and as JSON. The field names are the labels of the application."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Final
 
 from rich.table import Table
 from rich.text import Text
@@ -67,36 +67,6 @@ def print_list(one: ContactList, stored: Stored | None) -> None:
     output().print(table)
 
 
-def list_as_json(one: ContactList, stored: Stored | None) -> dict[str, Any]:
-    """What `print_list` tells."""
-    return {
-        "list_id": one.list_id,
-        "title": one.title,
-        "bounce_email": one.bounce_email,
-        "account": None if stored is None else _account_as_json(stored),
-    }
-
-
-def _account_as_json(stored: Stored) -> dict[str, Any]:
-    account = stored.account
-    return {
-        "name": account.name,
-        "lists": list(stored.lists),
-        "server": account.host,
-        "port": account.port,
-        "user": account.user,
-        "has_password": stored.secret is not None,
-        "login": account.login,
-        "type": account.protocol.value,
-        "tls": account.tls.value,
-        "has_own_ca": bool(account.ca_pem),
-        "folder": account.folder,
-        "empty": account.empty,
-        "every_minutes": account.interval_s / 60,
-        "is_active": account.is_active,
-    }
-
-
 def trial_lines(trial: Trial) -> list[str]:
     """What was tried, what came of it, and the certificate that was refused; one line each."""
     lines = []
@@ -115,39 +85,6 @@ def trial_lines(trial: Trial) -> list[str]:
     if trial.certificate is not None:
         lines += _certificate_lines(trial.certificate)
     return [printable(line) for line in lines]
-
-
-def trial_as_json(name: str, trial: Trial) -> dict[str, Any]:
-    """What `trial_lines` tells, and the certificate itself."""
-    endpoint, shown = trial.endpoint, trial.certificate
-    return {
-        "name": name,
-        "ok": trial.error is None,
-        "server": endpoint.host if endpoint else None,
-        "port": endpoint.port if endpoint else None,
-        "tls": endpoint.tls.value if endpoint else None,
-        "mails": trial.mails,
-        "error": None if trial.error is None else {"class": trial.error.word, "text": str(trial.error)},
-        "attempts": [
-            {
-                "port": attempt.way.port,
-                "tls": attempt.way.tls.value,
-                "error": attempt.error.word if attempt.error else None,
-            }
-            for attempt in trial.attempts
-        ],
-        "certificate": None
-        if shown is None
-        else {
-            "subject": shown.subject,
-            "issuer": shown.issuer,
-            "names": list(shown.names),
-            "not_before": shown.not_before.isoformat(),
-            "not_after": shown.not_after.isoformat(),
-            "sha256": shown.sha256,
-            "pem": shown.pem,
-        },
-    }
 
 
 def _certificate_lines(shown: Certificate) -> list[str]:

@@ -17,6 +17,7 @@ from waitress import wasyncore
 from services.console.application import create_application
 from services.console.backing import Backing
 from services.console.links import OneTimeLink
+from services.console.pace import Pace
 from services.console.queues import depths
 from services.fetcher.reach import ANYWHERE, PublicServers, Reach
 from services.ledger.marking import Marking
@@ -36,6 +37,7 @@ from shared.tables import connect, require_current
 HOST: Final = "127.0.0.1"
 PORT: Final = 8080
 THREADS: Final = 8
+PER_MINUTE: Final = 600
 PATIENCE_S: Final = 5.0
 """A person waits for the broker."""
 LARGEST_REQUEST_BYTES: Final = 64 * 1024 * 1024
@@ -62,6 +64,8 @@ class Settings:
     """Mail servers may stand on the inner network."""
     proxies: int
     """How many of our own stand in front, and say who asks."""
+    requests_per_minute: int
+    """Of each API token."""
     log_level: str
 
     @classmethod
@@ -78,6 +82,7 @@ class Settings:
             is_https=bool(environment.integer("MAILROOM_CONSOLE_HTTPS", 0, most=1)),
             is_inner_allowed=bool(environment.integer("MAILROOM_CONSOLE_INNER_SERVERS", 0, most=1)),
             proxies=environment.integer("MAILROOM_CONSOLE_PROXIES", 0, most=5),
+            requests_per_minute=environment.integer("MAILROOM_API_REQUESTS_PER_MINUTE", PER_MINUTE, least=1),
             log_level=environment.text("MAILROOM_LOG_LEVEL", "info"),
         )
         environment.check()
@@ -103,6 +108,7 @@ def make_backing(
         open_box=partial(open_secret_box, {KEY_VARIABLE: settings.secret_key}),
         reach=reach,
         queue_depths=queue_depths or partial(depths, settings.amqp_url),
+        pace=Pace(settings.requests_per_minute, settings.redis_url),
         link=link,
     )
 

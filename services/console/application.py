@@ -12,14 +12,18 @@ from flask.typing import ResponseReturnValue
 from flask_bootstrap import Bootstrap5
 from flask_wtf import CSRFProtect
 from flask_wtf.csrf import CSRFError
+from marshmallow import ValidationError
 from werkzeug.exceptions import HTTPException
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from services.console import pages, sessions
+from services.console import api, pages, sessions
+from services.console.api.door import problem
+from services.console.api.json_provider import ApiJson
 from services.console.backing import EXTENSION, Backing
 from services.console.menu import MENU
 from services.console.roles import Role
-from shared.errors import ConfigurationError, InvalidAddress, Transient
+from services.fetcher.lists_sql import UnknownList
+from shared.errors import ConfigurationError, InvalidAddress, Permanent, Transient
 
 CONTENT_SECURITY_POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
@@ -56,10 +60,14 @@ def create_application(backing: Backing, *, secret_key: str, is_https: bool = Fa
     if proxies:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies, x_host=proxies)  # type: ignore[method-assign]
     Bootstrap5(app)
-    CSRFProtect(app)
+    csrf = CSRFProtect(app)
+    app.json = ApiJson(app)
     _refuse_what_is_no_text(app)
     sessions.guard(app)
     pages.register(app)
+    api.register(app)
+    for part in api.PARTS:
+        csrf.exempt(part.blueprint)  # a token in a header, which no page of others can set; cookies open nothing there
     _answer_alike(app)
     _fill_templates(app)
     return app
@@ -95,6 +103,8 @@ def _answer_alike(app: APIFlask) -> None:
 
     @app.errorhandler(HTTPException)
     def say_refused(error: HTTPException) -> ResponseReturnValue:
+        if request.path.startswith(API):
+            return problem(error.code or 500, error.name, {"text": error.description or ""})
         title, text = _WORDS.get(error.code or 500, (error.name, error.description or ""))
         return _page_of_error(error.code or 500, title, text)
 
@@ -102,12 +112,26 @@ def _answer_alike(app: APIFlask) -> None:
     @app.errorhandler(ConfigurationError)
     def say_wrong(error: ConfigurationError | InvalidAddress) -> ResponseReturnValue:
         """What no page caught: told on the page that the person came from."""
+        if request.path.startswith(API):
+            return problem(404 if isinstance(error, UnknownList) else 422, str(error))
         flash(str(error), "danger")
         return redirect(_where_from())
+
+    @app.errorhandler(ValidationError)
+    def say_invalid(error: ValidationError) -> ResponseReturnValue:
+        """What a schema of the contract refuses."""
+        return problem(422, "Validation error", error.messages)
+
+    @app.errorhandler(Permanent)
+    def say_broken(error: Permanent) -> ResponseReturnValue:
+        """A raw bounce that is none."""
+        return problem(422, str(error))
 
     @app.errorhandler(Transient)
     def say_away(error: Transient) -> ResponseReturnValue:
         log.warning("waiting_for_a_server", cause=str(error))
+        if request.path.startswith(API):
+            return problem(503, f"{error}. Nothing is lost: try again in a moment.", Retry_After="5")
         return _page_of_error(503, "A server is away", f"{error}. Nothing is lost: try again in a moment.")
 
 

@@ -8,7 +8,10 @@ from flask import current_app
 from sqlalchemy import Engine
 
 from services.console.links import OneTimeLink
+from services.console.pace import Pace
 from services.console.people_sql import SqlPeople
+from services.console.replies_sql import SqlReplies
+from services.console.tokens_sql import SqlApiTokens
 from services.fetcher.lists_sql import SqlLists
 from services.fetcher.reach import Reach
 from services.ledger.archive_sql import SqlArchive
@@ -39,6 +42,8 @@ class Backing:
     """Where [Test Bounce Settings] may connect to."""
     queue_depths: Callable[[], dict[str, int] | None]
     """Messages that wait, by queue; None while the broker is away."""
+    pace: Pace
+    """How often a token may ask."""
     link: OneTimeLink | None = None
     """For whoever started this process, if it is theirs alone."""
 
@@ -46,6 +51,16 @@ class Backing:
     def people(self) -> SqlPeople:
         """Who may use the console."""
         return SqlPeople(self.engine)
+
+    @cached_property
+    def tokens(self) -> SqlApiTokens:
+        """Programs that may use the API."""
+        return SqlApiTokens(self.engine)
+
+    @cached_property
+    def replies(self) -> SqlReplies:
+        """What they were answered."""
+        return SqlReplies(self.engine)
 
     @cached_property
     def lists(self) -> SqlLists:

@@ -69,10 +69,11 @@ class SqlPeople:
                 transactions.insert(connection, person)
                 .values(name=name, password_hash=hashed, role=role, is_active=True, created_at=now_of(connection))
                 .on_conflict_do_nothing()
+                .returning(person.c.name)
             )
-            if not added.rowcount:
+            if added.first() is None:
                 raise ConfigurationError(f"there is a user {name!r} already")
-            _note(connection, who, "user-add", name, role)
+            note(connection, who, "user-add", name, role)
 
     def change(self, name: str, who: str, *, role: Role | None = None, is_active: bool | None = None) -> None:
         """Another role, or shut out; ends the sessions. Raises ConfigurationError for the last administrator, or nobody."""
@@ -86,7 +87,7 @@ class SqlPeople:
                 raise ConfigurationError(f"{name!r} is the last administrator: make another one first")
             connection.execute(update(person).where(person.c.name == name).values(values))
             connection.execute(delete(person_session).where(person_session.c.name == name))
-            _note(connection, who, "user-change", name, ", ".join(f"{key}={value}" for key, value in values.items()))
+            note(connection, who, "user-change", name, ", ".join(f"{key}={value}" for key, value in values.items()))
 
     def set_password(self, name: str, password: str, who: str) -> None:
         """Ends all sessions of that person. Raises ConfigurationError."""
@@ -97,7 +98,7 @@ class SqlPeople:
             if not changed.rowcount:
                 raise ConfigurationError(f"there is no user {name!r}")
             connection.execute(delete(person_session).where(person_session.c.name == name))
-            _note(connection, who, "user-password", name, "")
+            note(connection, who, "user-password", name, "")
 
     def log_in(self, name: str, password: str, client: str) -> str | None:
         """A new session's token; None when name or password is wrong. Raises TooManyGuesses, and then looks at nothing.
@@ -187,7 +188,8 @@ def _is_right(hashed: str, password: str) -> bool:
         return False
 
 
-def _note(connection: Connection, who: str, what: str, subject: str, why: str) -> None:
+def note(connection: Connection, who: str, what: str, subject: str, why: str) -> None:
+    """In the audit, within the transaction of what it tells of."""
     values = {"made_at": now_of(connection), "who": who, "what": what, "subject": subject, "why": why}
     connection.execute(insert(audit).values(values))
 

@@ -65,6 +65,19 @@ class SqlLists:
             )
         return str(row.account)
 
+    def page(self, after: str, size: int) -> list[tuple[ContactList, Stored | None]]:
+        """So many lists after that name, by name, each with its account."""
+        chosen = select(contact_list).where(contact_list.c.list_id > after).order_by(contact_list.c.list_id).limit(size)
+        with transaction(self._engine, is_reading=True) as connection:
+            lists = [_list(row) for row in connection.execute(chosen)]
+            names = {one.account for one in lists if one.account}
+            rows = connection.execute(select(bounce_account).where(bounce_account.c.name.in_(names)))
+            stored = {
+                row.name: Stored(read_account(row), row.secret, _sharing(connection, row.name), row.updated_at)
+                for row in rows.all()
+            }
+        return [(one, stored.get(one.account or "")) for one in lists]
+
     def accounts(self) -> list[Stored]:
         """All, by name."""
         with transaction(self._engine, is_reading=True) as connection:

@@ -1,12 +1,12 @@
 """What people look through: mails that nobody recognised, one mail in full, and who changed what by hand."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from sqlalchemy import Engine, and_, exists, or_, select
 
-from shared.tables.ledger import archive, audit, raw, report
+from shared.tables.ledger import address, archive, audit, raw, report
 from shared.tables.transactions import transaction
 
 UNIDENTIFIED = "unidentified"
@@ -50,6 +50,17 @@ class SqlLooking:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def standings(self, addresses: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """State, soft bounces, reason and since when, of those normalised addresses that anything is known of."""
+        columns = (address.c.state, address.c.soft, address.c.reason, address.c.since)
+        chosen = select(address.c.recipient, *columns).where(address.c.recipient.in_(addresses))
+        with transaction(self._engine, is_reading=True) as connection:
+            rows = connection.execute(chosen).all()
+        return {
+            row.recipient: {"state": row.state, "soft": row.soft, "reason": row.reason, "since": row.since}
+            for row in rows
+        }
 
     def unidentified(self, after: tuple[datetime, str] | None, size: int) -> list[Unrecognised]:
         """So many, the newest first, after that (received_at, raw_id)."""

@@ -1,8 +1,8 @@
-"""The console's tables: the people who use it, their sessions, and wrong guesses."""
+"""The console's tables: the people and the programs that use it, sessions, wrong guesses, answers to be repeated."""
 
 from typing import Final
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, String, Table
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, String, Table
 
 from .metadata import UtcDateTime, metadata
 
@@ -36,4 +36,30 @@ guess: Final = Table(
     Column("failures", Integer, nullable=False),
     Column("failed_at", UtcDateTime, nullable=False),
     comment="wrong passwords in a row; they make the next guess wait",
+)
+
+api_token: Final = Table(
+    "api_token",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("token_hash", String(64), nullable=False, unique=True, comment="SHA-256 of what the program holds"),
+    Column("scopes", String(255), nullable=False, comment="words, a space between"),
+    Column("made_by", String(64), nullable=False),
+    Column("made_at", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime, comment="to the minute"),
+    Column("revoked_at", UtcDateTime),
+    comment="programs that may use the HTTP API",
+)
+
+api_reply: Final = Table(
+    "api_reply",
+    metadata,
+    Column("token", String(64), primary_key=True),
+    Column("key", String(128), primary_key=True, comment="Idempotency-Key"),
+    Column("request_hash", String(64), nullable=False),
+    Column("begun_at", UtcDateTime, nullable=False),
+    Column("status", Integer, comment="null while the first of them is worked on"),
+    Column("body", LargeBinary),
+    Index("ix_api_reply_begun_at", "begun_at"),
+    comment="answers of the HTTP API, for a program that repeats its request",
 )

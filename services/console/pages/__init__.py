@@ -15,6 +15,7 @@ from services.console.pages import (
     policy,
     process,
     runs,
+    tokens,
     unidentified,
     users,
 )
@@ -31,6 +32,7 @@ PAGES: Final = (
     dead_letters,
     policy,
     users,
+    tokens,
     audit,
 )
 

@@ -4,8 +4,6 @@ Each step is a page of its own address. A run is found, shown and decided; the p
 browser that is closed loses nothing.
 """
 
-import time
-from dataclasses import asdict
 from typing import Any, Final
 
 from flask import Blueprint, abort, flash, jsonify, redirect, render_template, request, url_for
@@ -14,6 +12,7 @@ from marshmallow import Schema
 
 from services.console.backing import backing
 from services.console.forms import Form
+from services.console.held_runs import apply_run, progress_of
 from services.console.paging import Page, after_of
 from services.console.roles import Role, needs
 from services.console.sessions import person
@@ -24,15 +23,12 @@ from services.fetcher.lists import DEFAULT_INTERVAL_S, ContactList
 from services.fetcher.lists_sql import Stored
 from services.fetcher.settling import Wanted
 from services.fetcher.tokens_sql import OAUTH2
-from services.scheduler.passes_sql import read_run, tally_run
-from shared.errors import ConfigurationError, Transient
-from shared.tables.ledger import APPLIED, APPLYING, DROPPED, HELD
+from shared.errors import ConfigurationError
+from shared.tables.ledger import APPLIED, APPLYING, DROPPED
 
 blueprint = Blueprint("process", __name__, url_prefix="/process")
 
 STEPS: Final = ("Pick contact list", "Mail server", "Find bounces", "What to do", "Finished")
-_PATIENCE_S: Final = 5.0
-"""So long a request judges addresses anew; a ledger does the rest."""
 _ROWS: Final = 50
 
 
@@ -134,19 +130,8 @@ def progress(run_id: str) -> ResponseReturnValue:
 @needs(Role.OPERATOR)
 def apply(run_id: str) -> ResponseReturnValue:
     """Let it count, and ask for the pass that cleans the mailbox."""
-    runs = backing().runs
-    if runs.apply(run_id, person().name, request.form.get("why", "")) != APPLIED:
-        give_up_at = time.monotonic() + _PATIENCE_S
-        for changes in runs.settle(run_id):
-            backing().marking.tell(changes)
-            if time.monotonic() > give_up_at:
-                break
-    seen = read_run(backing().engine, run_id)
-    if seen is not None:
-        try:
-            ask(backing().publisher, seen.account)
-        except Transient:
-            flash("The broker is away: the mailbox is cleaned by the next pass.", "warning")
+    if not apply_run(run_id, person().name, request.form.get("why", "")):
+        flash("The broker is away: the mailbox is cleaned by the next pass.", "warning")
     return redirect(url_for("process.run", run_id=run_id))
 
 
@@ -159,32 +144,10 @@ def drop(run_id: str) -> ResponseReturnValue:
 
 
 def _progress(run_id: str) -> dict[str, Any]:
-    held = backing().runs.state(run_id)
-    seen = read_run(backing().engine, run_id)
-    if held is None and seen is None:
+    seen = progress_of(run_id)
+    if seen is None:
         abort(404)
-    tally = tally_run(backing().engine, run_id)
-    state = held.state if held else None
-    is_read = seen is not None and seen.fetched_at is not None and not tally.waiting
-    return {
-        "run_id": run_id,
-        "account": seen.account if seen else None,
-        "state": state,
-        "phase": _phase(state, has_begun=seen is not None, is_read=is_read),
-        "is_live": state in (HELD, None) and not is_read and not (seen and seen.last_error),
-        "error": seen.last_error if seen else None,
-        "found": tally.found,
-        "judged": tally.found - tally.waiting,
-        **asdict(tally),
-    }
-
-
-def _phase(state: str | None, *, has_begun: bool, is_read: bool) -> str:
-    if state in (APPLYING, APPLIED, DROPPED):
-        return state
-    if not has_begun:
-        return "asked for"
-    return "found" if is_read else "reading"
+    return seen
 
 
 def _step_of(seen: dict[str, Any]) -> int:
