@@ -54,7 +54,7 @@ class AllTakenSchema(Schema):
 @blueprint.output(TakenSchema, status_code=202)
 @needs_scope(Scope.INTAKE)
 def take(beside: dict[str, Any]) -> ResponseReturnValue:
-    """One raw bounce: the mail itself as message/rfc822, or JSON with the mail in base64.
+    """One raw bounce: the mail itself as message/rfc822, or JSON with the mail in base64. It belongs to no run.
 
     A mail beyond 512 KiB is cut, as it is everywhere. 503: nothing was taken; send it again.
     """
@@ -95,8 +95,6 @@ def _message(given: dict[str, Any]) -> tuple[Message, str]:
         raw,
         received_at=given.get("received_at"),
         list_id=given.get("list_id"),
-        run_id=given.get("run_id"),
-        account=given.get("account"),
         truncated=is_cut or given.get("truncated", False),
         source=given.get("source") or token().who,
     )
