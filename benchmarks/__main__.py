@@ -4,10 +4,10 @@ import argparse
 import sys
 from functools import partial
 
-from benchmarks import classifier, fetcher, ledger
+from benchmarks import classifier, console, fetcher, ledger
 from benchmarks.results import pin_to_one_core, report
 
-PARTS = ("ledger", "fetcher", "classifier")
+PARTS = ("ledger", "fetcher", "console", "classifier")
 ON_ONE_CORE = {"classifier"}  # pinned for good, so these come last
 
 
@@ -24,6 +24,7 @@ def main() -> int:
     measures = {
         "ledger": ledger.measure,
         "fetcher": partial(fetcher.measure, arguments.mails),
+        "console": console.measure,
         "classifier": classifier.measure,
     }
     for part in arguments.parts or PARTS:

@@ -114,6 +114,8 @@ def _answer_alike(app: APIFlask) -> None:
         """What no page caught: told on the page that the person came from."""
         if request.path.startswith(API):
             return problem(404 if isinstance(error, UnknownList) else 422, str(error))
+        if isinstance(error, UnknownList) and request.method == "GET":
+            return _page_of_error(404, *_WORDS[404])
         flash(str(error), "danger")
         return redirect(_where_from())
 

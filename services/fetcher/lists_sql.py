@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, exists, func, select, text, update
+from sqlalchemy import Connection, Engine, Row, delete, exists, func, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from services.fetcher.endpoint import Protocol, Tls
@@ -65,9 +65,12 @@ class SqlLists:
             )
         return str(row.account)
 
-    def page(self, after: str, size: int) -> list[tuple[ContactList, Stored | None]]:
-        """So many lists after that name, by name, each with its account."""
-        chosen = select(contact_list).where(contact_list.c.list_id > after).order_by(contact_list.c.list_id).limit(size)
+    def page(self, after: str, size: int, words: str = "") -> list[tuple[ContactList, Stored | None]]:
+        """So many lists after that name, by name, each with its account; with `words`, those that have them somewhere."""
+        name, title, mail = contact_list.c.list_id, contact_list.c.title, contact_list.c.bounce_email
+        chosen = select(contact_list).where(name > after).order_by(name).limit(size)
+        if words:
+            chosen = chosen.where(or_(*(column.icontains(words, autoescape=True) for column in (name, title, mail))))
         with transaction(self._engine, is_reading=True) as connection:
             lists = [_list(row) for row in connection.execute(chosen)]
             names = {one.account for one in lists if one.account}

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, Select, exists, literal, select, tuple_, update
+from sqlalchemy import Connection, Engine, Select, and_, exists, or_, select, update
 
 from services.ledger.marks_sql import WHO_LENGTH, WHY_LENGTH, storable
 from services.ledger.ports import Change
@@ -80,14 +80,22 @@ class SqlRuns:
                 yield Said(*row)
 
     def said_page(self, run_id: str, after: tuple[str, ...] | None, size: int) -> list[Said]:
-        """The next so many after (recipient, raw_id), in that order; the first ones without `after`."""
+        """The next so many after (raw_id, recipient), in that order; the first ones without `after`.
+
+        Read in the order of two indexes, however many there are.
+        """
         columns = [report.c[name] for name in Said._fields]
-        chosen = select(*columns).where(report.c.raw_id.in_(_mails_of(run_id)))
-        if after is not None:
-            chosen = chosen.where(tuple_(report.c.recipient, report.c.raw_id) > tuple_(*map(literal, after)))
+        found: dict[Said, None] = {}
         with transaction(self._engine, is_reading=True) as connection:
-            rows = connection.execute(chosen.order_by(report.c.recipient, report.c.raw_id).limit(size)).all()
-        return [Said(*row) for row in rows]
+            for came in (raw, raw_run):  # a mail that came through the run again is in the one, any other in the other
+                of_run = and_(came.c.run_id == run_id, came.c.run_id != "")
+                chosen = select(*columns).join_from(came, report, report.c.raw_id == came.c.raw_id).where(of_run)
+                if after is not None:
+                    same = and_(came.c.raw_id == after[0], report.c.recipient > after[1])
+                    chosen = chosen.where(came.c.raw_id >= after[0], or_(came.c.raw_id > after[0], same))
+                ordered = chosen.order_by(came.c.raw_id, report.c.recipient).limit(size)
+                found |= dict.fromkeys(Said(*row) for row in connection.execute(ordered))
+        return sorted(found, key=lambda one: one.raw_id)[:size]  # recipients stay in the order of the database
 
     def state(self, run_id: str) -> HeldRun | None:
         """What is decided about a held run; None when it never was held."""

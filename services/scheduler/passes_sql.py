@@ -1,6 +1,7 @@
 """What became of the passes over each account, and of the mails that they found. Only reads."""
 
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -38,8 +39,11 @@ class Tally:
         return judged + self.duplicate + self.dead_lettered + self.waiting
 
 
-def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
-    """The database's now, and what is known of the passes over every account, by name. Raises DatabaseUnreachable."""
+def read_passes(engine: Engine, accounts: Collection[str] | None = None) -> tuple[datetime, list[Passes]]:
+    """The database's now, and what is known of the passes over every account, or these, by name.
+
+    Raises DatabaseUnreachable.
+    """
     one = run.alias()
     of_account = one.c.account == bounce_account.c.name
     is_ended = or_(_ended_at(one).is_not(None), one.c.last_error.is_not(None))
@@ -52,7 +56,12 @@ def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
             func.coalesce(schedule.c.since, bounce_account.c.created_at).label("since"),
             schedule.c.next_at,
             schedule.c.is_told,
-            select(func.max(_ended_at(one))).where(of_account).scalar_subquery().label("succeeded_at"),
+            select(func.max(one.c.finished_at)).where(of_account).scalar_subquery().label("finished_at"),
+            select(func.max(one.c.fetched_at))
+            .join(hold, hold.c.run_id == one.c.run_id)
+            .where(of_account)
+            .scalar_subquery()
+            .label("held_at"),
             select(func.max(one.c.started_at)).where(of_account).scalar_subquery().label("tried_at"),
             run.c.started_at,
             _ended_at(run).label("ended_at"),
@@ -64,6 +73,8 @@ def read_passes(engine: Engine) -> tuple[datetime, list[Passes]]:
         .outerjoin(run, run.c.run_id == last_ended.correlate(bounce_account).scalar_subquery())
         .order_by(bounce_account.c.name)
     )
+    if accounts is not None:
+        query = query.where(bounce_account.c.name.in_(accounts))
     with transaction(engine, is_reading=True) as connection:
         now = now_of(connection)
         rows = connection.execute(query).all()
@@ -79,16 +90,17 @@ def _ended_at(one: FromClause) -> ColumnElement[datetime]:
 
 def _passes(row: Any, now: datetime) -> Passes:
     error = row.last_error
-    if error is not None and row.ended_at is None and row.succeeded_at is not None:
+    succeeded_at = max((at for at in (row.finished_at, row.held_at) if at is not None), default=None)
+    if error is not None and row.ended_at is None and succeeded_at is not None:
         # Another pass came to its end after this one had begun: it was turned away for that one, and all is well.
-        error = None if row.succeeded_at > row.started_at else error
+        error = None if succeeded_at > row.started_at else error
     return Passes(
         account=row.name,
         is_active=row.is_active,
         interval=timedelta(seconds=row.interval_s),
         since=row.since,
         next_at=row.next_at,
-        succeeded_at=row.succeeded_at,
+        succeeded_at=succeeded_at,
         tried_at=row.tried_at,
         has_failed=error is not None and row.ended_at is None,
         last_error=error,

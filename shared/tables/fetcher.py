@@ -16,6 +16,7 @@ run: Final = Table(
     Column("finished_at", UtcDateTime, comment="when its last cleaning ended"),
     Column("last_error", Text),
     Index("ix_run_account_started_at", "account", "started_at"),
+    Index("ix_run_started_at", "started_at", "run_id"),
     Index("ix_run_account_finished_at", "account", "finished_at"),
     comment="one pass over a mailbox, in slices",
 )

@@ -44,7 +44,13 @@ raw: Final = Table(
     Column("reporting_mta", String(255)),
     Column("truncated", Boolean, nullable=False),
     # Of what publishers send nobody asks for the run, and they send most.
-    Index("ix_raw_run_id", "run_id", postgresql_where=text("run_id <> ''"), sqlite_where=text("run_id <> ''")),
+    Index(
+        "ix_raw_of_run",
+        "run_id",
+        "raw_id",
+        postgresql_where=text("run_id <> ''"),
+        sqlite_where=text("run_id <> ''"),
+    ),
     # Mails come about in this order, so PostgreSQL needs to keep no more than the range of each of its pages.
     Index(
         "ix_raw_unidentified",
@@ -63,7 +69,7 @@ raw_run: Final = Table(
     Column("raw_id", String(64), primary_key=True),
     Column("run_id", String(64), primary_key=True, comment="empty: it came without a run"),
     Column("recorded_at", UtcDateTime, nullable=False),
-    Index("ix_raw_run_run_id", "run_id"),
+    Index("ix_raw_run_of_run", "run_id", "raw_id"),
     comment="the further runs that delivered a mail again",
 )
 

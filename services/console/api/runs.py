@@ -93,7 +93,7 @@ class OutcomeSchema(Schema):
 
 
 class OutcomesSchema(Schema):
-    """A page of them, by recipient."""
+    """A page of them, mail by mail."""
 
     outcomes = fields.List(fields.Nested(OutcomeSchema), required=True)
     next = next_field()
@@ -139,7 +139,7 @@ def outcomes(run_id: str, page: dict[str, Any]) -> ResponseReturnValue:
     """What it found, address by address, with the evidence."""
     _progress(run_id)
     found = backing().runs.said_page(run_id, cursors.read(page["after"], 2), page["limit"] + 1)
-    rows, following = cursors.cut(found, page["limit"], lambda one: (one.recipient, one.raw_id))
+    rows, following = cursors.cut(found, page["limit"], lambda one: (one.raw_id, one.recipient))
     return {"outcomes": rows, "next": following}
 
 

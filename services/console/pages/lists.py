@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Final
 
 from flask import Blueprint, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -9,6 +10,7 @@ from flask.typing import ResponseReturnValue
 from services.console.account_form import BY_HAND, ListSchema, NewListSchema, values_of, wanted_of
 from services.console.backing import backing
 from services.console.forms import Form, read_form
+from services.console.paging import Page, after_of
 from services.console.roles import Role, needs
 from services.console.trials import TypedPassword, settling, trial_of
 from services.fetcher.keeping import Keeping
@@ -22,16 +24,27 @@ from shared.errors import ConfigurationError
 
 blueprint = Blueprint("lists", __name__, url_prefix="/lists")
 
+_ROWS: Final = 50
+_LONGEST_WORDS: Final = 200
+
 
 @blueprint.get("/")
 @needs(Role.VIEWER)
 def view() -> ResponseReturnValue:
     """Every list, with its account and how that is."""
-    store = backing().lists
-    accounts = {stored.account.name: stored for stored in store.accounts()}
-    now, passes = read_passes(backing().engine)
+    page, words = page_of_lists()
+    names = [stored.account.name for _, stored in page.rows if stored is not None]
+    now, passes = read_passes(backing().engine, names)
     conditions = {one.account: (one, *judge(one, now)) for one in passes}
-    return render_template("lists/view.html", lists=store.lists(), accounts=accounts, conditions=conditions)
+    return render_template("lists/view.html", page=page, words=words, conditions=conditions)
+
+
+def page_of_lists() -> tuple[Page[tuple[ContactList, Stored | None]], str]:
+    """Lists by name, from where the request says, and the words that it looks for."""
+    words = request.args.get("words", "").strip()[:_LONGEST_WORDS]
+    (after,) = after_of(request.args, 1) or ("",)
+    found = backing().lists.page(after, _ROWS + 1, words)
+    return Page.of(found, _ROWS, lambda one: (one[0].list_id,)), words
 
 
 @blueprint.get("/new")

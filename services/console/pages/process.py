@@ -13,6 +13,7 @@ from marshmallow import Schema
 from services.console.backing import backing
 from services.console.forms import Form
 from services.console.held_runs import apply_run, progress_of
+from services.console.pages.lists import page_of_lists
 from services.console.paging import Page, after_of
 from services.console.roles import Role, needs
 from services.console.sessions import person
@@ -36,7 +37,8 @@ _ROWS: Final = 50
 @needs(Role.OPERATOR)
 def pick() -> ResponseReturnValue:
     """Step 1."""
-    return _step(0, "process/pick.html", lists=backing().lists.lists())
+    page, words = page_of_lists()
+    return _step(0, "process/pick.html", page=page, words=words)
 
 
 @blueprint.post("/")
@@ -114,7 +116,7 @@ def run(run_id: str) -> ResponseReturnValue:
     page: Page[Any] = Page.of(
         backing().runs.said_page(run_id, after_of(request.args, 2), _ROWS + 1),
         _ROWS,
-        lambda one: (one.recipient, one.raw_id),
+        lambda one: (one.raw_id, one.recipient),
     )
     return _step(_step_of(seen), "process/run.html", run_id=run_id, seen=seen, page=page)
 

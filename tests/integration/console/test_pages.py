@@ -11,6 +11,7 @@ from sqlalchemy import select
 from services.console.pages.mails import SHOWN_BYTES, as_text
 from services.console.queues import depths
 from services.console.roles import Role
+from services.fetcher.lists import ContactList
 from services.ledger.dead_letters_sql import Choice
 from services.ledger.ports import DeadLetter
 from shared.tables.ledger import audit, raw
@@ -196,3 +197,27 @@ class TestAudit:
         for shown in pages_of(client, "/audit/?subject=s1"):
             seen += [int(part.split(")")[0]) for part in shown.split('<td class="said">(')[1:]]
         assert seen == list(range(229, 0, -2))
+
+
+class TestLists:
+    def test_many_come_in_pages_and_are_found_by_words(self, filled: Filled) -> None:
+        for number in range(120):
+            filled.backing.lists.add(
+                ContactList(f"shop-{number:03}", f"bounce{number}@example.com", "50% off"), None, None
+            )
+        client = client_of(filled.app, Role.ADMINISTRATOR)
+        for address in ("/lists/", "/process/"):
+            first = client.get(address).text
+            assert ("shop-049" in first, "shop-050" in first) == (True, False)
+            second = client.get(address, query_string={"after0": "shop-049"}).text
+            assert ("shop-099" in second, "shop-049</" in second, "shop-100" in second) == (True, False, False)
+            found = client.get(address, query_string={"words": "BOUNCE77@"}).text
+            assert ("shop-077" in found, "shop-078" in found) == (True, False)
+            assert "shop-119" in client.get(address, query_string={"words": "0% o", "after0": "shop-099"}).text
+            assert "No such list" in client.get(address, query_string={"words": "nowhere_"}).text
+
+    def test_one_that_is_not_there(self, filled: Filled) -> None:
+        client = client_of(filled.app, Role.ADMINISTRATOR)
+        for address in ("/lists/nothing/edit", "/process/list/nothing", "/process/list/nothing/find"):
+            answer = client.get(address)
+            assert (answer.status_code, "There is no such page" in answer.text) == (404, True)
