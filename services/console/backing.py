@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from flask import current_app
 from sqlalchemy import Engine
@@ -11,6 +11,7 @@ from services.console.links import OneTimeLink
 from services.console.pace import Pace
 from services.console.people_sql import SqlPeople
 from services.console.replies_sql import SqlReplies
+from services.console.run_tallies import RunTallies
 from services.console.tokens_sql import SqlApiTokens
 from services.fetcher.lists_sql import SqlLists
 from services.fetcher.reach import Reach
@@ -22,6 +23,7 @@ from services.ledger.marking import Marking
 from services.ledger.policy_sql import SqlPolicy
 from services.ledger.runs_sql import SqlRuns
 from services.ledger.tallies_sql import SqlTallies
+from services.scheduler.passes_sql import tally_run
 from shared.bus import Publisher
 from shared.secrets import SecretBox
 from shared.suppressions import Suppressions
@@ -76,6 +78,11 @@ class Backing:
     def runs(self) -> SqlRuns:
         """Held runs."""
         return SqlRuns(self.engine)
+
+    @cached_property
+    def run_tallies(self) -> RunTallies:
+        """What runs found so far."""
+        return RunTallies(partial(tally_run, self.engine))
 
     @cached_property
     def archive(self) -> SqlArchive:

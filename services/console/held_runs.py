@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from services.console.backing import backing
 from services.fetcher.asking import ask
-from services.scheduler.passes_sql import read_run, tally_run
+from services.scheduler.passes_sql import read_run
 from shared.errors import Transient
 from shared.tables.ledger import APPLIED, APPLYING, DROPPED, HELD
 
@@ -20,7 +20,7 @@ def progress_of(run_id: str) -> dict[str, Any] | None:
     seen = read_run(backing().engine, run_id)
     if held is None and seen is None:
         return None
-    tally = tally_run(backing().engine, run_id)
+    tally = backing().run_tallies.of(run_id)
     state = held.state if held else None
     is_read = seen is not None and seen.fetched_at is not None and not tally.waiting
     return {
