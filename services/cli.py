@@ -11,6 +11,7 @@ from click.exceptions import NoArgsIsHelpError
 from services.commands.accounts import accounts
 from services.commands.archive import archive
 from services.commands.asking import check, filter_csv
+from services.commands.contacts import export_contacts, import_contacts
 from services.commands.dead import dead
 from services.commands.exchanging import export_csv, import_csv
 from services.commands.history import history
@@ -124,4 +125,5 @@ for command in (
 ):
     main.add_command(command)
 
-lists.add_command(lists_login)
+for command in (lists_login, import_contacts, export_contacts):
+    lists.add_command(command)

@@ -82,11 +82,11 @@ def import_csv(file: str, reason: str, column: str | None, who: str | None, data
         if not reason.strip():
             raise ConfigurationError("say why: --reason is kept with every address")
         where = "standard input" if file == _STANDARD_INPUT else file
-        with _open_lines(file) as lines:
+        with open_lines(file) as lines:
             rows = read_wishes(lines, reason, column, where)
             first = list(islice(rows, 1))  # a file that cannot be used makes no database
             engine = open_for_writing(database)
-            seen = _import(engine, chain(first, rows), who or login_name(), _count_lines(file))
+            seen = _import(engine, chain(first, rows), who or login_name(), count_lines(file))
             engine.dispose()
     if seen.invalid:
         sys.exit(2)
@@ -135,7 +135,7 @@ def _wishes(rows: Iterable[Wish | Passed | Unreadable], seen: _Seen, advance: Ca
 
 
 @contextmanager
-def _open_lines(file: str) -> Iterator[Iterable[str]]:
+def open_lines(file: str) -> Iterator[Iterable[str]]:
     """Its lines with their ends. Bytes that are no UTF-8 make a row invalid, not the file."""
     if file == _STANDARD_INPUT:
         yield TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="surrogateescape", newline="")
@@ -144,7 +144,7 @@ def _open_lines(file: str) -> Iterator[Iterable[str]]:
         yield lines
 
 
-def _count_lines(file: str) -> int | None:
+def count_lines(file: str) -> int | None:
     """Of rows, for the progress bar; None of what can be read only once."""
     path = Path(file)
     if file == _STANDARD_INPUT or not path.is_file():

@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from flask import current_app
 from sqlalchemy import Engine
 
+from services.console.contacts_sql import SqlContacts
 from services.console.links import OneTimeLink
 from services.console.pace import Pace
 from services.console.people_sql import SqlPeople
@@ -68,6 +69,11 @@ class Backing:
     def lists(self) -> SqlLists:
         """Contact lists and bounce accounts."""
         return SqlLists(self.engine)
+
+    @cached_property
+    def contacts(self) -> SqlContacts:
+        """Who is on the lists."""
+        return SqlContacts(self.engine)
 
     @cached_property
     def history(self) -> SqlHistory:

@@ -4,17 +4,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, delete, exists, func, or_, select, text, update
+from sqlalchemy import Connection, Engine, Row, and_, delete, exists, func, or_, select, text, update
 from sqlalchemy.exc import IntegrityError
 
 from services.fetcher.endpoint import Protocol, Tls
 from services.fetcher.lists import BounceAccount, ContactList
 from services.fetcher.tokens_sql import OAUTH2
 from shared.errors import ConfigurationError
+from shared.tables.contacts import contact
 from shared.tables.fetcher import bounce_account, contact_list, found, login_token, run
 from shared.tables.transactions import transaction
+
+_CONTACTS_AT_ONCE: Final = 20_000
 
 
 class UnknownList(ConfigurationError):
@@ -156,17 +159,31 @@ class SqlLists:
     def remove(self, list_id: str) -> str | None:
         """Drop the list, and with the last list of an account the account, whose name is given then. Raises UnknownList.
 
-        What was found, reported and counted stays.
+        Its contacts go first, some at a time. What was found, reported and counted stays.
         """
+        while self._remove_contacts(list_id):
+            pass
         with _refusing_doubles(self._engine) as connection:
             name = _required(connection, list_id).account
             # Whoever removes, or takes, another of its lists now comes after us: the last one takes the account along.
             connection.execute(select(bounce_account.c.name).where(bounce_account.c.name == name).with_for_update())
+            connection.execute(delete(contact).where(contact.c.list_id == list_id))
             connection.execute(delete(contact_list).where(contact_list.c.list_id == list_id))
             if name is None or _sharing(connection, name):
                 return None
             connection.execute(delete(bounce_account).where(bounce_account.c.name == name))
             return name
+
+    def _remove_contacts(self, list_id: str) -> bool:
+        """Whether there may be more."""
+        some = select(contact.c.recipient).where(contact.c.list_id == list_id).limit(_CONTACTS_AT_ONCE)
+        with transaction(self._engine) as connection:
+            _required(connection, list_id)
+            is_some = and_(contact.c.list_id == list_id, contact.c.recipient.in_(some))
+            gone = connection.execute(delete(contact).where(is_some)).rowcount
+            left = contact_list.c.contacts - gone
+            connection.execute(update(contact_list).where(contact_list.c.list_id == list_id).values(contacts=left))
+        return bool(gone == _CONTACTS_AT_ONCE)
 
 
 @contextmanager

@@ -70,7 +70,8 @@ class SqlCheckpoint:
     def forget_unlisted(self, place: Place, listed: set[str], run_id: str) -> None:
         """Drop the rows whose mail is no longer listed, but none of that run under a `nameless_uid`."""
         with transaction(self._engine) as connection:
-            rows = connection.execute(select(found.c.id, found.c.uid, found.c.run_id).where(_at(place))).all()
+            known = select(found.c.id, found.c.uid, found.c.run_id).where(_at(place))
+            rows = connection.execute(known.execution_options(yield_per=_CHUNK))
             gone = [
                 row.id for row in rows if row.uid not in listed and not (row.run_id == run_id and row.uid[0] == "=")
             ]

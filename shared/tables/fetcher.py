@@ -81,6 +81,7 @@ contact_list: Final = Table(
     Column("title", String(255), nullable=False, default=""),
     Column("bounce_email", String(320), nullable=False, comment="List Bounce Email: where its bounces go to"),
     Column("account", String(255), ForeignKey("bounce_account.name"), comment="empty: no account yet"),
+    Column("contacts", BigInteger, nullable=False, default=0, server_default="0", comment="how many there are"),
     Index("ix_contact_list_account", "account"),
     comment="the lists that are mailed, as far as bounces need to know them",
 )

@@ -17,6 +17,7 @@ from services.ledger.dead_letters_sql import SqlDeadLetters
 from services.ledger.ports import ArchivedMail, DeadLetter
 from shared.identity import raw_id
 from shared.tables import connect, upgrade
+from shared.tables.contacts import contact
 from shared.tables.fetcher import bounce_account, contact_list, found, run
 from shared.tables.ledger import audit, hold, mark, raw, report
 from tests.e2e.mails import FULL, UNKNOWN, Send, bounce_of
@@ -25,6 +26,7 @@ from tests.servers.console import PASSWORD
 NOW = datetime.now(UTC).replace(microsecond=0)
 RUN = "0123456789abcdef0123456789abcdef"
 LETTER = "ab" * 32
+CONTACTS = ("gone@example.net", "joe@example.org")
 
 
 def unrecognised(words: str, number: int) -> bytes:
@@ -49,6 +51,9 @@ def fill(database_url: str, words: str = "something that no rule knows", name: s
         connection.execute(insert(bounce_account).values(account))
         one = {"list_id": "weekly", "title": words[:250], "bounce_email": "bounce@example.com", "account": name}
         connection.execute(insert(contact_list).values(one))
+        on_it = [{"list_id": "weekly", "recipient": address, "added_at": NOW} for address in CONTACTS]
+        connection.execute(insert(contact), on_it)
+        connection.execute(contact_list.update().values(contacts=len(on_it)))
         texts = {"campaign": words[:250], "reporting_mta": words[:250], "publisher_id": words[:250]}
         connection.execute(raw.update().values(run_id=RUN, account=name, **texts))
         connection.execute(hold.insert().values(run_id=RUN, state="held", held_at=NOW))

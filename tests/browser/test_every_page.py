@@ -123,6 +123,8 @@ PAGES = {
     "lists": "/lists/",
     "list-new": "/lists/new",
     "list-edit": "/lists/weekly/edit",
+    "contacts": "/lists/weekly/contacts/",
+    "tokens": "/tokens/",
     "process-pick": "/process/",
     "process-server": "/process/list/weekly",
     "process-ready": "/process/list/weekly/find?mails=3",
@@ -195,7 +197,7 @@ def test_empty_and_refused_pages_can_be_used_by_everybody(tmp_path: Path, log_in
 
 def test_pages_cover_every_page_that_the_router_has(app: Flask, mail: str) -> None:
     shown = {address.format(mail=mail).split("?")[0] for address in PAGES.values()}
-    others = {"login.show", "dashboard.days_svg", "process.progress", "mails.raw"}
+    others = {"login.show", "login.by_link", "dashboard.days_svg", "process.progress", "mails.raw", "contacts.export"}
     for rule in own_routes(app):
         if "GET" in (rule.methods or ()) and rule.endpoint not in others:
             assert address_of(app, rule, mail) in shown, rule.rule

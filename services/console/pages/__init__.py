@@ -7,6 +7,7 @@ from flask import Flask
 from services.console.pages import (
     addresses,
     audit,
+    contacts,
     dashboard,
     dead_letters,
     lists,
@@ -24,6 +25,7 @@ PAGES: Final = (
     login,
     dashboard,
     lists,
+    contacts,
     process,
     runs,
     addresses,

@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from shared.tables import console, fetcher, ledger  # noqa: F401 (they fill the metadata)
+from shared.tables import console, contacts, fetcher, ledger  # noqa: F401 (they fill the metadata)
 from shared.tables.metadata import metadata
 
 context.configure(
