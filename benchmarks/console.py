@@ -1,7 +1,7 @@
 """The console: a thousand addresses checked over HTTP, and its pages over a million contacts, addresses and events.
 
-The million are contacts of one list, too. The floor of the check is a WSGI application on the same server that reads the JSON and answers a constant; that of the
-pages is the same page over a database with one of everything.
+The million are contacts of one list, too. The floor of the check is a WSGI application on the same server that reads the
+JSON and answers a constant; that of the pages is the same page over a database with one of everything.
 """
 
 import http.client
