@@ -1,5 +1,6 @@
 """`mailroom publish` and `mailroom fetch`: what other services and a person put on the queues."""
 
+import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -125,6 +126,8 @@ def publish(files: Sequence[str], list_id: str | None, consume: bool) -> None:
 
 def _publish_piped(list_id: str | None) -> None:
     """One message from a mail server. Whatever goes wrong here is no fault of the mail: it has to come again."""
+    for number in (signal.SIGTERM, signal.SIGINT):  # some mail servers take a death by signal for a refusal
+        signal.signal(number, signal.default_int_handler)
     try:
         configure_logs("publish")
         found = read_stream(sys.stdin.buffer, STDIN)
@@ -139,6 +142,8 @@ def _publish_piped(list_id: str | None) -> None:
         raise _WrongUsage(str(exc), click.get_current_context()) from exc  # the list's name: all else is ours
     except click.ClickException:
         raise
+    except KeyboardInterrupt as exc:
+        raise _TryAgain("interrupted before it was published, try again later") from exc
     except Exception as exc:
         what = str(exc) if isinstance(exc, MailroomError) else f"{type(exc).__name__}: {exc}"
         raise _TryAgain(f"not published, try again later: {what}") from exc

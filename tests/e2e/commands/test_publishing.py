@@ -56,6 +56,21 @@ def test_a_person_is_told_what_is_waited_for(capsys: pytest.CaptureFixture[str])
 
 
 class TestPipe:
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+    def test_one_that_is_stopped_has_the_mail_come_again(
+        self, tmp_path: Path, environment: dict[str, str], number: signal.Signals
+    ) -> None:
+        variables = {**environment, "MAILROOM_AMQP_URL": NOBODY_LISTENS, "MAILROOM_LOG_LEVEL": "warning"}
+        command = [MAILROOM, "publish", "-"]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        with subprocess.Popen(command, cwd=tmp_path, env=variables, **pipes) as process:  # type: ignore[call-overload]
+            process.stdin.write(MAIL)
+            process.stdin.close()
+            assert b"publish_retried" in process.stderr.readline()
+            process.send_signal(number)
+            assert process.wait(timeout=30) == 75
+            assert b"try again later" in process.stderr.read()
+
     @pytest.mark.parametrize("top", [b"", FROM_LINE])
     def test_a_mail_is_published_as_it_was_sent(self, pipe: Any, amqp_url: str, top: bytes) -> None:
         ran = pipe(top + MAIL, "-", "--list-id", "weekly")
