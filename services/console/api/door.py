@@ -4,16 +4,20 @@ import hashlib
 from collections.abc import Collection
 from typing import Any, Final
 
+import structlog
 from apiflask import APIFlask
 from flask import Response, abort, current_app, g, jsonify, request
 from flask.typing import ResponseReturnValue
 
 from services.console.backing import backing
 from services.console.tokens import ApiToken, needed_scope
+from shared.errors import Transient
 
 PREFIX: Final = "/api/v1"
 LONGEST_KEY: Final = 128
 _REPEATED: Final = "Idempotency-Replayed"
+
+log = structlog.get_logger(__name__)
 
 
 def put(app: APIFlask, names: Collection[str]) -> None:
@@ -31,7 +35,10 @@ def put(app: APIFlask, names: Collection[str]) -> None:
         key = g.get("reply_key")
         if key is not None:
             g.reply_key = None
-            backing().replies.end(token().name, key, response.status_code, response.get_data())
+            try:
+                backing().replies.end(token().name, key, response.status_code, response.get_data())
+            except Transient as exc:  # what was done is done; sent again, it is 409 first, and then done again
+                log.warning("reply_not_kept", cause=str(exc))
         return response
 
 

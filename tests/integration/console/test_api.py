@@ -2,14 +2,14 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
 import pika
 import pytest
 from flask.testing import FlaskClient
-from sqlalchemy import select, update
+from sqlalchemy import Engine, select, text, update
 from werkzeug.routing import Rule
 from werkzeug.test import TestResponse
 
@@ -21,7 +21,7 @@ from services.console.roles import Role
 from services.console.tokens import Scope
 from services.fetcher.lists import ContactList
 from shared.amqp import close_connection, open_connection
-from shared.bus import Message
+from shared.bus import Message, Publisher
 from shared.errors import ConfigurationError
 from shared.identity import raw_id
 from shared.publisher import ConfirmingPublisher
@@ -164,6 +164,19 @@ class TestDoor:
         assert set(answer.get_json()) == {"message", "detail"}
 
 
+class Breaking:
+    """Publishes, and leaves a database behind in which no answer can be kept."""
+
+    def __init__(self, publisher: Publisher, engine: Engine) -> None:
+        self._publisher = publisher
+        self._engine = engine
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        self._publisher.publish(messages)
+        with self._engine.begin() as connection:
+            connection.execute(text("DROP TABLE api_reply"))
+
+
 class TestIdempotency:
     BODY: ClassVar = {"addresses": ["jane@example.com"], "why": "asked us"}
 
@@ -203,6 +216,12 @@ class TestIdempotency:
             answers.append(send("POST", "/lists/weekly/runs", {}, headers={"Idempotency-Key": "1"}))
         assert [one.status_code for one in answers] == [503, 202]
         assert int(answers[0].headers["Retry-After"]) > 0
+
+    def test_what_is_done_is_told_also_when_the_answer_cannot_be_kept(self, filled: Filled, token: str) -> None:
+        publisher = Breaking(filled.backing.publisher, filled.backing.engine)
+        app = create_application(replace(filled.backing, publisher=publisher), secret_key=SECRET_KEY)
+        send = asking(app.test_client(), token)
+        assert send("POST", "/lists/weekly/runs", {}, headers={"Idempotency-Key": "1"}).status_code == 202
 
     @pytest.mark.parametrize("key", ["", "x" * 129])
     def test_no_key_at_all(self, ask: Ask, key: str) -> None:
