@@ -75,8 +75,8 @@ class TestDoor:
         tokens = {one: filled.backing.tokens.make(one.value, [one], "administrator") for one in Scope}
         opened: dict[tuple[str, str], list[Scope]] = {}
         for method, rule in routes(filled):
-            for scope, text in tokens.items():
-                answer = asking(filled.app.test_client(), text)(method, path_of(filled, rule))
+            for scope, held in tokens.items():
+                answer = asking(filled.app.test_client(), held)(method, path_of(filled, rule))
                 assert answer.status_code not in (401, 500)
                 if answer.status_code != 403:
                     opened.setdefault((method, rule.rule), []).append(scope)
