@@ -56,8 +56,17 @@ def _read_quickly(answers: Answers) -> dict[str, tuple[Any, Any]] | None:
     for pair, end in zip(answers[::2], answers[1::2], strict=False):
         if not isinstance(pair, tuple) or end != b")" or not (before := _BEFORE_BODY.fullmatch(pair[0])):
             return None
-        found[str(int(before[1]))] = (pair[1], parse_to_datetime(before[2], normalise=False))
+        found[str(int(before[1]))] = (pair[1], before[2])
     return found if len(answers) % 2 == 0 else None
+
+
+def _instant(said: object) -> datetime | None:
+    """None for what is no instant of our calendar: the mail is none the worse for it."""
+    try:
+        date = parse_to_datetime(said, normalise=False) if isinstance(said, bytes) else said
+        return date.astimezone(UTC) if isinstance(date, datetime) and date.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _reading(body: object, received_at: object) -> Fetched | MailUnreadable:
@@ -66,5 +75,4 @@ def _reading(body: object, received_at: object) -> Fetched | MailUnreadable:
     if not body.strip():
         return MailUnreadable("the mail is empty")
     raw, truncated = cut(body)
-    is_instant = isinstance(received_at, datetime) and received_at.tzinfo is not None
-    return Fetched(raw, received_at.astimezone(UTC) if is_instant else None, truncated)  # type: ignore[attr-defined]
+    return Fetched(raw, _instant(received_at), truncated)

@@ -3,6 +3,7 @@
 import contextlib
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from imapclient import DELETED
@@ -38,6 +39,8 @@ from services.fetcher.watchdog import Watchdog, opening
 _LIST_CHUNK: Final = 5_000
 _LINE_TOO_LONG: Final = "got more than"
 _STORE_CHUNK: Final = 200
+_UIDVALIDITY_LIMIT: Final = 2**32 - 1
+"""RFC 3501 §9, nz-number. A server that gives none has no lasting UIDs (§6.3.1)."""
 _IN_USE: Final = "[INUSE]"
 _FOR_GOOD: Final = re.compile(r"\[(?:AUTHENTICATIONFAILED|AUTHORIZATIONFAILED|EXPIRED)\]", re.IGNORECASE)
 """RFC 5530 §3. Also on a BYE: the same login again would be refused again, and in the end lock the account."""
@@ -106,8 +109,8 @@ def _select(client: Any, folder: str, *, to_clean: bool) -> dict[bytes, Any]:
         selected: dict[bytes, Any] = client.select_folder(folder, readonly=not to_clean)
     except IMAPClientReadOnlyError as exc:
         raise CannotClean(f"the folder {folder!r} may only be read: set empty = nothing") from exc
-    except (IMAPClientAbortError, OSError) as exc:
-        raise ConnectionLost(f"the connection to the mail server broke: {exc}") from exc
+    except (IMAPClientAbortError, ProtocolError, OSError, ValueError) as exc:
+        raise ConnectionLost(f"the connection to the mail server broke: {str(exc)[:200]}") from exc
     except IMAPClientError as exc:
         if "authenticated but not connected" in str(exc):
             raise LoginRefused(
@@ -119,9 +122,8 @@ def _select(client: Any, folder: str, *, to_clean: bool) -> dict[bytes, Any]:
 
 
 class ImapMailbox:
-    """One login with one folder open. A uid is the UID in decimal."""
+    """One login with one folder open. A uid is the UID in decimal; without a UIDVALIDITY it is good for this login only."""
 
-    keeps_uids = True
     reads_together = True
 
     def __init__(
@@ -129,7 +131,9 @@ class ImapMailbox:
     ) -> None:
         self.folder = folder
         self._is_writable = is_writable
-        self.uidvalidity = int(selected.get(b"UIDVALIDITY", 0))
+        uidvalidity = int(selected.get(b"UIDVALIDITY", 0))
+        self.uidvalidity = uidvalidity if 0 < uidvalidity <= _UIDVALIDITY_LIMIT else 0
+        self.keeps_uids = self.uidvalidity != 0
         self._exists = int(selected.get(b"EXISTS", 0))
         self._client = client
         self._imap = client._imap  # IMAPClient's own connection, for the two questions whose answers are read here
@@ -153,7 +157,12 @@ class ImapMailbox:
         for first in range(1, self._exists + 1, _LIST_CHUNK):
             with self._asking():
                 numbers = f"{first}:{min(first + _LIST_CHUNK - 1, self._exists)}"
-                mails += read_listing(_checked(self._imap.fetch(numbers, LISTED)))
+                listed = read_listing(_checked(self._imap.fetch(numbers, LISTED)))
+            if not listed:
+                raise ConnectionLost(
+                    f"the server says that there are {self._exists:,} mails, and lists none of {numbers}"
+                )
+            mails += listed if self.keeps_uids else [replace(mail, is_lasting=False) for mail in listed]
         return mails
 
     def read(self, mails: Sequence[Listed]) -> dict[str, Fetched | MailUnreadable]:

@@ -238,12 +238,16 @@ class Pop3Mailbox:
             self._wire.close()
             raise ConnectionLost(f"the answer to {command.decode('ascii')} has no end")
         pairs = (line.split(maxsplit=1) for line in answer.data.splitlines())
-        return {int(pair[0]): pair[1].strip() for pair in pairs if len(pair) == 2 and pair[0].isdigit()}
+        return {int(pair[0]): pair[1].strip() for pair in pairs if len(pair) == 2 and _is_number(pair[0])}
 
 
 def _size(text: bytes) -> int:
     digits = text.split(maxsplit=1)[0]
-    return int(digits) if digits.isdigit() and len(digits) < 16 else 0
+    return int(digits) if _is_number(digits) else 0
+
+
+def _is_number(text: bytes) -> bool:
+    return text.isdigit() and len(text) < 16
 
 
 def _reading(answer: Answer) -> Fetched | MailUnreadable:

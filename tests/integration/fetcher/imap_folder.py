@@ -10,11 +10,17 @@ from tests.integration.fetcher.scripted import Session
 
 @dataclass
 class ImapFolder:
-    """In the clear. The n-th mail has the UID n + 10."""
+    r"""In the clear. The n-th mail has the UID n + 10. What is stored as \Deleted goes at UID EXPUNGE."""
 
     mails: list[bytes]
     greeting: bytes = b"* OK hello"
     uidvalidity: int = 1
+    uidvalidity_said: bytes | None = None
+    """Instead of it; empty: not a word of it."""
+    exists: int | None = None
+    """Lies in EXISTS."""
+    dates: dict[bytes, bytes] = field(default_factory=dict)
+    """INTERNALDATE of these."""
     flips: bool = False
     """Every login sees another UIDVALIDITY."""
     breaks_at: set[bytes] = field(default_factory=set)
@@ -40,6 +46,7 @@ class ImapFolder:
             self.uidvalidity += 1
         if self.trickles_at == b"greeting":
             session.trickle(b"* OK hello ")
+        stored: set[int] = set()
         session.say(self.greeting)
         while line := session.hear():
             self.commands += 1
@@ -51,9 +58,18 @@ class ImapFolder:
             if word == b"CAPABILITY":
                 session.say(b"* CAPABILITY IMAP4rev1 UIDPLUS")
             elif word in (b"SELECT", b"EXAMINE"):
-                session.say(b"* %d EXISTS" % len(self.mails), b"* OK [UIDVALIDITY %d] valid" % self.uidvalidity)
+                session.say(b"* %d EXISTS" % (len(self.mails) if self.exists is None else self.exists))
+                valid = b"%d" % self.uidvalidity if self.uidvalidity_said is None else self.uidvalidity_said
+                if valid:
+                    session.say(b"* OK [UIDVALIDITY %s] valid" % valid)
             elif word == b"FETCH":
                 self._list(session, arguments[0])
+            elif word == b"UID" and arguments[0] == b"STORE":
+                stored = {int(uid) for uid in arguments[1].split(b",")}
+            elif word == b"UID" and arguments[0] == b"EXPUNGE":
+                self.mails = [mail for number, mail in enumerate(self.mails, 1) if number + 10 not in stored]
+            elif word == b"UID" and arguments[0] == b"FETCH" and arguments[2] == b"(UID)":
+                pass
             elif word == b"UID" and arguments[0] == b"FETCH" and not self._give(session, arguments[1]):
                 session.say(tag + b" NO cannot")
                 continue
@@ -61,7 +77,7 @@ class ImapFolder:
 
     def _list(self, session: Session, numbers: bytes) -> None:
         first, last = (int(number) for number in re.findall(rb"\d+", numbers))
-        for number in range(first, last + 1):
+        for number in range(first, min(last, len(self.mails)) + 1):
             mail = self.mails[number - 1]
             size = self.sizes.get(mail, len(mail))
             session.say(b"* %d FETCH (UID %d RFC822.SIZE %d)" % (number, number + 10, size))
@@ -73,7 +89,8 @@ class ImapFolder:
         if any(mail in self.refuses for _, mail in wanted):
             return False
         for number, mail in wanted:
-            head = b'* %d FETCH (UID %d INTERNALDATE "17-Jul-2026 02:44:25 +0000" BODY[]<0> ' % (number, number + 10)
+            date = self.dates.get(mail, b"17-Jul-2026 02:44:25 +0000")
+            head = b'* %d FETCH (UID %d INTERNALDATE "%s" BODY[]<0> ' % (number, number + 10, date)
             cut = mail[: 512 * 1024 + 1]
             if mail in self.byes_at:
                 session.say(b"* BYE shutting down")

@@ -37,6 +37,8 @@ class Maildrop:
     quit_answer: bytes = b"+OK"
     sizes: dict[bytes, int] = field(default_factory=dict)
     """Lies in LIST."""
+    listed: tuple[bytes, ...] = ()
+    """More lines of LIST."""
 
     def __call__(self, session: Session) -> None:
         mails = list(self.mails)
@@ -60,7 +62,7 @@ class Maildrop:
                 session.trickle(b"+OK ")
             if word == b"LIST":
                 sizes = [self.sizes.get(mail, len(mail)) for mail in mails]
-                session.say(b"+OK", *(b"%d %d" % pair for pair in enumerate(sizes, 1)), b".")
+                session.say(b"+OK", *(b"%d %d" % pair for pair in enumerate(sizes, 1)), *self.listed, b".")
             elif word == b"CAPA":
                 session.say(*([b"+OK", b"PIPELINING", b"."] if self.pipelines else [b"-ERR what?"]))
             elif word == b"STAT":

@@ -17,6 +17,7 @@ from services.fetcher.login import PasswordLogin
 from shared.identity import READ_LIMIT_BYTES, raw_id
 from shared.tables.fetcher import found, run
 from tests.integration.fetcher.conftest import Fetch
+from tests.integration.fetcher.imap_folder import ImapFolder
 from tests.integration.fetcher.ledger import Ledger
 from tests.integration.fetcher.maildrop import Maildrop
 from tests.integration.fetcher.scripted import Session, serving
@@ -80,6 +81,27 @@ def test_a_uidl_may_come_to_name_another_mail(ledger: Ledger, fetching: Fetch) -
         maildrop.mails, maildrop.uidls = [mail(2)], [b"1"]
         fetch.request("run-3")
     assert ledger.raws == [mail(1), mail(2)]
+
+
+def test_without_uidvalidity_a_uid_names_a_mail_in_one_login_only(ledger: Ledger, fetching: Fetch) -> None:
+    """RFC 3501 §6.3.1: another client removes a bounce between two logins, and its UID becomes a human's mail's."""
+    human = b"Subject: lunch?\r\n\r\nat noon\r\n"
+    folder = ImapFolder([mail(1), mail(2)], uidvalidity_said=b"")
+
+    def remove_and_record() -> None:
+        ledger.record_arrived()
+        folder.mails = [human, mail(2)]
+
+    with serving(folder) as server:
+        endpoint = Endpoint(Protocol.IMAP, "127.0.0.1", server.port, Tls.NONE)
+        account = Account("news", endpoint, PasswordLogin("joe", "canary"), "INBOX", read_emptying("bounces"), "list")
+        fetch = fetching(account)
+        fetch.clock.meanwhile = [remove_and_record]
+        fetch.request()
+        assert folder.mails == [human]
+        fetch.request("run-2")
+    assert folder.mails == [human]
+    assert sorted(ledger.raws) == sorted([mail(1), mail(2), human]), "each once, whatever its UID was before"
 
 
 @pytest.mark.parametrize("fault", ["breaks_at", "refuses"])
