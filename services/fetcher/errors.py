@@ -123,6 +123,10 @@ class MailUnreadable(MailroomError):
     """This one mail cannot be read; the others can."""
 
 
+class MailEmpty(MailUnreadable):
+    """The server gave it out, and there is nothing in it."""
+
+
 class Interrupted(Transient):
     """The service was told to stop; what was done is in the checkpoint, and the request comes again."""
 

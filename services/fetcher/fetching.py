@@ -12,6 +12,8 @@ from services.fetcher.errors import (
     ConnectionLost,
     Interrupted,
     LoginOver,
+    MailboxUnreachable,
+    MailEmpty,
     MailUnreadable,
     is_temporary_refusal,
 )
@@ -98,6 +100,7 @@ class SliceFetcher:
         self._tried: set[str] = set()
         self._is_careful = False
         self._refused: list[_Suspect] = []
+        self._gave_out = False
 
     def fetch(self) -> bool:
         """Whether the mailbox has nothing more to fetch; False when the slice is full.
@@ -158,6 +161,7 @@ class SliceFetcher:
             for mail in together:
                 self._tick()
                 reading = readings.get(mail.uid)
+                self._gave_out |= isinstance(reading, Fetched | MailEmpty)
                 if isinstance(reading, Fetched):
                     self._add(window, mail, reading)
                 elif reading is not None:
@@ -198,20 +202,23 @@ class SliceFetcher:
 
     def _refuse(self, place: Place, mail: Listed, error: MailUnreadable) -> None:
         self._tried.add(mail.uid)
-        if is_temporary_refusal(str(error)):  # the next pass tries it again, however often that takes
-            log.warning("mail_refused_for_now", account=self._account.name, cause=str(error))
-        else:
-            self._refused.append(_Suspect(place, mail, str(error)))
+        self._refused.append(_Suspect(place, mail, str(error)))
 
     def _count_refused(self) -> None:
-        """A server that gives out nothing at all is in trouble itself; else what it did not give out is tried thrice in all."""
-        if not self.fetched and len(self._refused) >= _ALL_REFUSED:
-            log.error(
-                "nothing_given_out", account=self._account.name, mails=len(self._refused), cause=self._refused[0].cause
+        """What was not given out is tried in three runs.
+
+        Raises MailboxUnreachable: a server that gives out nothing at all is in trouble itself.
+        """
+        if not self._gave_out and len(self._refused) >= _ALL_REFUSED:
+            raise MailboxUnreachable(
+                f"the server gives out none of {len(self._refused):,} mails ({self._refused[0].cause}). "
+                "The next pass asks again; where that does not help, ask its operator"
             )
-            return
         for suspect in self._refused:
-            self._count_failure(suspect.place, suspect.mail, suspect.cause)
+            if is_temporary_refusal(suspect.cause):  # the next pass tries it again, however often that takes
+                log.warning("mail_refused_for_now", account=self._account.name, cause=suspect.cause)
+            else:
+                self._count_failure(suspect.place, suspect.mail, suspect.cause)
 
     def _count_failure(self, place: Place, mail: Listed, cause: str) -> None:
         self._tried.add(mail.uid)

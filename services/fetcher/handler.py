@@ -11,7 +11,15 @@ import structlog
 from services.fetcher.accounts import Account
 from services.fetcher.cleaning import clean_mailbox
 from services.fetcher.emptying import Empty, Judged
-from services.fetcher.errors import AccountUnusable, CannotClean, ConnectionLost, Interrupted, MailboxError, RunDropped
+from services.fetcher.errors import (
+    AccountUnusable,
+    CannotClean,
+    ConnectionLost,
+    Interrupted,
+    MailboxError,
+    RunDropped,
+    UnknownAccount,
+)
 from services.fetcher.fetching import SliceFetcher, SliceLimits
 from services.fetcher.opening import open_mailbox
 from services.fetcher.ports import AccountBook, Checkpoint, Mailbox, OpenMailbox, RecordedMail
@@ -188,8 +196,15 @@ class FetchHandler:
         return False
 
     def _clean(self, run: "_Run", tick: Callable[[], None]) -> None:
-        """Remove what may go, some in each login. What cannot be removed stays, and never keeps new mails from being fetched."""
-        account = run.account
+        """Remove what may go, some in each login. What cannot be removed stays, and never keeps new mails from being fetched.
+
+        What a person has chosen since the run began holds.
+        """
+        try:
+            account = replace(run.account, emptying=self._accounts.find(run.account.name).emptying)
+        except UnknownAccount:
+            log.warning("account_removed", account=run.account.name, run_id=run.run_id)
+            return
         if account.emptying.empty == Empty.NOTHING:
             return
         mails = [
@@ -222,15 +237,17 @@ class FetchHandler:
             share = min(2 * share, LOGIN_REMOVES_AT_MOST)
 
     def _await_ledger(self, run: "_Run", lease: "_Lease") -> None:
-        """Until nothing of the run waits, or nothing has moved for a while; logged out all the time."""
+        """Until nothing of the run waits, or nothing has moved for a while; logged out all the time.
+
+        The while is counted, for a clock may be set.
+        """
         waiting = self._checkpoint.waiting(run.run_id)
-        moved_at = self._clock()
-        while waiting and self._clock() - moved_at < self._patience.unmoved:
+        unmoved_s = 0.0
+        while waiting and unmoved_s < self._patience.unmoved.total_seconds():
             self._pause(self._patience.poll_s)
             lease.renew_when_due()
             left = self._checkpoint.waiting(run.run_id)
-            if left < waiting:
-                moved_at = self._clock()
+            unmoved_s = 0.0 if left < waiting else unmoved_s + self._patience.poll_s
             waiting = left
         if waiting:
             log.warning("mails_still_waiting", account=run.account.name, run_id=run.run_id, mails=waiting)
@@ -263,7 +280,7 @@ class _Lease:
     def renew_when_due(self) -> None:
         """Raises RunDropped."""
         now = self._clock()
-        if now >= self._renew_at:
+        if not self._renew_at - self._patience.renew <= now < self._renew_at:  # or the clock was set back
             self.require_wanted()
             self._checkpoint.take_lease(self._run.account.name, self._holder, now, now + self._patience.lease)
             self._renew_at = now + self._patience.renew

@@ -12,7 +12,7 @@ from typing import Any, Final
 from imapclient.datetime_util import parse_to_datetime
 from imapclient.response_parser import parse_fetch_response
 
-from services.fetcher.errors import MailUnreadable
+from services.fetcher.errors import MailEmpty, MailUnreadable
 from services.fetcher.ports import Fetched, Listed
 from shared.identity import READ_LIMIT_BYTES, cut
 
@@ -73,6 +73,6 @@ def _reading(body: object, received_at: object) -> Fetched | MailUnreadable:
     if not isinstance(body, bytes):
         return MailUnreadable("the server answered without the mail")
     if not body.strip():
-        return MailUnreadable("the mail is empty")
+        return MailEmpty("the mail is empty")
     raw, truncated = cut(body)
     return Fetched(raw, _instant(received_at), truncated)

@@ -13,6 +13,7 @@ from services.fetcher.errors import (
     LoginOver,
     MailboxLocked,
     MailboxUnreachable,
+    MailEmpty,
     MailUnreadable,
     StartTlsMissing,
     WrongPort,
@@ -253,5 +254,5 @@ def _is_number(text: bytes) -> bool:
 def _reading(answer: Answer) -> Fetched | MailUnreadable:
     raw, was_cut = cut(answer.data)
     if not raw.strip():
-        return MailUnreadable("the mail is empty")
+        return MailEmpty("the mail is empty")
     return Fetched(raw, None, was_cut or not answer.is_whole)

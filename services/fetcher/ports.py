@@ -159,7 +159,7 @@ class Checkpoint(Protocol):
         """Remember mails whose publishing was confirmed. Adding one again changes nothing."""
 
     def count_failure(self, place: Place, run_id: str, mail: Listed, error: str, now: datetime) -> int:
-        """How often this mail could not be read by now."""
+        """In how many runs this mail could not be read by now."""
 
     def recorded(self, account: str, folder: str) -> list[RecordedMail]:
         """The mails fetched from there that are recorded, archived, not cleaned yet, and of no run that is kept out."""

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Engine,
     and_,
     bindparam,
+    case,
     delete,
     exists,
     func,
@@ -139,7 +140,7 @@ class SqlCheckpoint:
             connection.execute(again, rows)  # executemany: a statement of 500 rows takes longer to compile than to run
 
     def count_failure(self, place: Place, run_id: str, mail: Listed, error: str, now: datetime) -> int:
-        """How often this mail could not be read by now."""
+        """In how many runs this mail could not be read by now: the slices of one are one try."""
         text = error[:_ERROR_LIMIT].replace("\x00", "")
         row = _row(place, run_id, mail.uid, mail.size_bytes, now)
         row |= {"truncated": False, "attempts": 1, "last_error": text}
@@ -147,7 +148,11 @@ class SqlCheckpoint:
             statement = insert(connection, found).values(row)
             again = statement.on_conflict_do_update(
                 index_elements=["account", "folder", "uidvalidity", "uid"],
-                set_={"attempts": found.c.attempts + 1, "last_error": text},
+                set_={
+                    "attempts": found.c.attempts + case((found.c.run_id == run_id, 0), else_=1),
+                    "run_id": run_id,
+                    "last_error": text,
+                },
             )
             return int(connection.execute(again.returning(found.c.attempts)).scalar_one())
 

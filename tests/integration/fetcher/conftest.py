@@ -15,6 +15,7 @@ from services.fetcher.endpoint import Endpoint, Protocol, Tls
 from services.fetcher.fetching import SliceLimits
 from services.fetcher.handler import FetchHandler
 from services.fetcher.login import PasswordLogin
+from services.fetcher.ports import AccountBook
 from services.fetcher.store_sql import SqlCheckpoint
 from shared.bus import BatchLimits
 from shared.secrets import SecretBox, new_key, open_secret_box
@@ -109,10 +110,16 @@ Fetch = Callable[..., Fetching]
 def fetching(ledger: Ledger) -> Fetch:
     """Makes the handler for an account; time passes only while it waits."""
 
-    def make(account: Account, *, limits: SliceLimits | None = None, holder: str = "fetcher") -> Fetching:
+    def make(
+        account: Account,
+        *,
+        limits: SliceLimits | None = None,
+        holder: str = "fetcher",
+        accounts: AccountBook | None = None,
+    ) -> Fetching:
         clock = Clock()
         handler = FetchHandler(
-            Accounts({account.name: account}),
+            accounts or Accounts({account.name: account}),
             SqlCheckpoint(ledger.engine),
             ledger.bus,
             holder=holder,

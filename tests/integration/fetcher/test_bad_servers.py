@@ -121,6 +121,42 @@ def test_one_bad_mail_stops_nothing(ledger: Ledger, fetching: Fetch, fault: str)
     assert left.last_error
 
 
+def test_the_slices_of_one_run_are_one_try(ledger: Ledger, fetching: Fetch) -> None:
+    maildrop = Maildrop([mail(number) for number in range(6)], [b"%d" % number for number in range(6)])
+    maildrop.refuses = {mail(0)}
+    with serving(maildrop) as server:
+        fetching(account_at(server.port, empty="nothing"), limits=SliceLimits(mails=1)).request()
+        assert len(ledger.raws) == 5
+        maildrop.refuses = set()
+        fetching(account_at(server.port, empty="nothing"), holder="the next").request("run-2")
+    assert sorted(ledger.raws) == sorted(maildrop.mails)
+
+
+@pytest.mark.parametrize("number", [1, 7])
+def test_empty_mails_are_left_and_reported_however_many(ledger: Ledger, fetching: Fetch, number: int) -> None:
+    """The server is well: it gave them out."""
+    maildrop = Maildrop([b"\r\n"] * number, [b"%d" % n for n in range(number)])
+    with serving(maildrop) as server:
+        fetch = fetching(account_at(server.port, empty="nothing"))
+        for n in range(5):
+            fetch.request(f"run-{n}")
+        heard = sum(line.startswith(b"RETR") for line in server.heard)
+    with ledger.engine.begin() as connection:
+        assert connection.execute(select(found.c.attempts)).scalars().all() == [3] * number
+        assert set(connection.execute(select(run.c.last_error)).scalars()) == {None}
+    assert heard == 3 * number
+
+
+def test_a_server_that_gives_out_nothing_is_no_success(ledger: Ledger, fetching: Fetch) -> None:
+    mails = [mail(number) for number in range(10)]
+    with serving(Maildrop(mails, [b"%d" % n for n in range(10)], refuses=set(mails))) as server:
+        fetching(account_at(server.port, empty="nothing")).request()
+    with ledger.engine.begin() as connection:
+        told = connection.execute(select(run.c.last_error, run.c.finished_at)).one()
+    assert "none of 10 mails" in told.last_error
+    assert told.finished_at is None
+
+
 def test_a_server_that_hangs_up_while_it_is_cleaned_gets_clean_and_gives_out_what_is_new(
     ledger: Ledger, fetching: Fetch
 ) -> None:

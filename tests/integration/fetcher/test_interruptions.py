@@ -3,12 +3,16 @@
 import multiprocessing
 import os
 import signal
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import func, select
 
+from services.fetcher.accounts import Account, Accounts
+from services.fetcher.emptying import read_emptying
 from services.fetcher.errors import Interrupted
 from services.fetcher.fetching import SliceLimits
 from services.fetcher.store_sql import SqlCheckpoint
@@ -109,3 +113,54 @@ def test_a_stop_while_the_ledger_is_waited_for(full: Mailbox, ledger: Ledger, fe
     assert len(ledger.raws) == len(MAILS)
     with ledger.engine.begin() as connection:
         assert connection.execute(select(lease)).all() == [], "the next fetcher need not wait"
+
+
+@pytest.mark.parametrize("jump", [timedelta(days=3), timedelta(days=-3)], ids=["forward", "back"])
+def test_a_clock_that_jumps_neither_hurries_nor_holds_up(
+    full: Mailbox, ledger: Ledger, fetching: Fetch, jump: timedelta
+) -> None:
+    """The ledger records nothing: the run ends after a minute of waiting, and its lease was renewed all the time."""
+    fetch = fetching(account_of(full, IMAP))
+    leases: list[datetime] = []
+
+    def jump_once() -> None:
+        fetch.clock.now += jump
+
+    def look() -> None:
+        with ledger.engine.begin() as connection:
+            leases.append(connection.execute(select(lease.c.until)).scalar_one() - fetch.clock.now)
+
+    fetch.clock.meanwhile = [look] * 5 + [jump_once] + [look] * 100
+    fetch.request()
+    assert 55 <= fetch.clock.waited_s <= 125
+    assert all(timedelta(seconds=20) <= left <= timedelta(seconds=30) for left in leases[8:])
+
+
+class _Book:
+    """Accounts that a person changes."""
+
+    def __init__(self, accounts: dict[str, Account]) -> None:
+        self._accounts = accounts
+
+    def find(self, name: str) -> Account:
+        return Accounts(self._accounts).find(name)
+
+
+@pytest.mark.parametrize("change", [{"emptying": read_emptying("nothing")}, None], ids=["nothing", "removed"])
+def test_what_a_person_changes_while_a_run_waits_holds_for_its_cleaning(
+    full: Mailbox, ledger: Ledger, fetching: Fetch, change: dict[str, Any] | None
+) -> None:
+    account = account_of(full, IMAP)
+    accounts = {account.name: account}
+    fetch = fetching(account, accounts=_Book(accounts))
+
+    def record_and_change() -> None:
+        ledger.record_arrived()
+        del accounts[account.name]
+        if change is not None:
+            accounts[account.name] = replace(account, **change)
+
+    fetch.clock.meanwhile = [record_and_change]
+    fetch.request()
+    assert len(ledger.raws) == len(MAILS)
+    assert full.mails() == MAILS

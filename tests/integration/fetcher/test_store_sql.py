@@ -60,12 +60,13 @@ def test_a_mail_that_two_fetchers_add_belongs_to_the_first(store: SqlCheckpoint,
 
 def test_three_failures_are_remembered_and_a_success_ends_them(store: SqlCheckpoint) -> None:
     mail = Listed("1", 100)
-    tries = [store.count_failure(PLACE, "run-1", mail, "\x00 broken", LONG_AGO) for _ in range(2)]
+    runs = ["run-1", "run-1", "run-2"]
+    tries = [store.count_failure(PLACE, run_id, mail, "\x00 broken", LONG_AGO) for run_id in runs]
     assert store.unknown(PLACE, [mail]) == [mail]
-    tries.append(store.count_failure(PLACE, "run-1", mail, "broken", LONG_AGO))
-    assert tries == [1, 2, 3]
+    tries.append(store.count_failure(PLACE, "run-3", mail, "broken", LONG_AGO))
+    assert tries == [1, 1, 2, 3], "a run is one try"
     assert store.unknown(PLACE, [mail]) == []
-    assert store.waiting("run-1") == 0, "it waits for nobody"
+    assert store.waiting("run-3") == 0, "it waits for nobody"
     add(store, 1)
     assert store.waiting("run-1") == 1
 
