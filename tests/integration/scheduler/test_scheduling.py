@@ -4,17 +4,18 @@ import multiprocessing
 import signal
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import structlog
 from sqlalchemy import Engine, event, insert
 
+from services.scheduler.app import Settings, run
 from services.scheduler.planning import FIRST_WITHIN
 from services.scheduler.scheduler import Scheduler
 from services.scheduler.store_sql import SqlScheduleStore
-from shared.bus import BrokerUnreachable
+from shared.bus import BrokerUnreachable, Message
 from shared.contract import FetchRequest
 from shared.publisher import ConfirmingPublisher
 from shared.tables.fetcher import lease
@@ -22,6 +23,8 @@ from shared.wire import read_fetch_request
 from tests.integration.bus.test_broker import read_all
 from tests.integration.scheduler.accounts import HOUR, add_accounts, add_run, change_account, let_pass, plan_of
 from tests.integration.scheduler.dying import ask_and_die
+from tests.servers.rabbitmq import RabbitMQServer
+from tests.servers.waiting import eventually
 
 MINUTE = timedelta(minutes=1)
 NAMES = [f"account-{number:04d}" for number in range(1_000)]
@@ -42,6 +45,17 @@ def ask_first(engine: Engine, scheduler: Scheduler, amqp_url: str, name: str = "
     assert request["account"] == name
     assert request["run_id"] == plan_of(engine, name).run_id
     return request["run_id"]
+
+
+class _Counting(ConfirmingPublisher):
+    failed = 0
+
+    def publish(self, messages: Iterable[Message]) -> None:
+        try:
+            super().publish(messages)
+        except BrokerUnreachable:
+            self.failed += 1
+            raise
 
 
 class TestOneAccount:
@@ -186,6 +200,30 @@ class TestManyAccounts:
             Scheduler(SqlScheduleStore(engine), nobody_listens).ask()
         assert plan_of(engine, NAMES[0]).run_id is None
         assert scheduler.ask() == len(NAMES)
+
+    @pytest.mark.stops_server
+    def test_a_broker_in_alarm_is_not_asked_at_each_pass(
+        self, engine: Engine, amqp_url: str, rabbitmq: RabbitMQServer, url: str
+    ) -> None:
+        """It delivers all that was sent to it once the alarm ends: one request too many, however many passes that took."""
+        add_accounts(engine, ["news"])
+        publisher = _Counting(amqp_url, patience_s=2.0)
+        Scheduler(SqlScheduleStore(engine), publisher).ask()
+        let_pass(engine, FIRST_WITHIN)
+        settings = Settings(amqp_url, url, None, 0.1, 60.0, "info")
+        stop = threading.Event()
+        thread = threading.Thread(target=run, args=(settings, engine, publisher, stop))
+        rabbitmq.control("set_vm_memory_high_watermark", "0")
+        try:
+            thread.start()
+            eventually(lambda: publisher.failed >= 4)
+        finally:
+            rabbitmq.control("set_vm_memory_high_watermark", "0.6")
+        eventually(lambda: plan_of(engine).run_id is not None)
+        stop.set()
+        thread.join()
+        publisher.close()
+        assert [request["account"] for request in requests(amqp_url)] in (["news"], ["news"] * 2)
 
     def test_a_pass_over_ten_thousand_is_a_few_statements(self, engine: Engine, amqp_url: str) -> None:
         add_accounts(engine, [f"account-{number:05d}" for number in range(10_000)])
