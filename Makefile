@@ -3,6 +3,8 @@
 .PHONY: help setup run test check fix lock bench
 
 BIN := .venv/bin
+# A file of tests on each core, with servers of its own; servers that were given are shared, one test after another.
+WORKERS ?= $(if $(MAILROOM_TEST_AMQP_URL)$(MAILROOM_TEST_DATABASE_URL)$(MAILROOM_TEST_REDIS_URL),0,auto)
 # No servers, no sockets: seconds in all.
 QUICK_TESTS := $(wildcard tests/unit tests/property tests/accuracy)
 
@@ -17,14 +19,14 @@ run: setup ## judge and count the sample mailbox, with no server at all
 
 test: setup ## all tests, against real servers; installs what is missing (Debian, root)
 	@$(BIN)/python -m tests.servers.installing
-	@$(BIN)/pytest
+	@$(BIN)/pytest -n $(WORKERS) --maxprocesses 4 --dist loadfile
 
 check: setup ## format, lint, types, import rules, quick tests: before each commit
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/pytest -q -m "not long" $(QUICK_TESTS)
+	@$(BIN)/pytest -q -n $(WORKERS) --maxprocesses 4 -m "not long" $(QUICK_TESTS)
 
 fix: setup ## let ruff mend format and lint
 	@$(BIN)/ruff format .

@@ -3,12 +3,12 @@
 import getpass
 import secrets
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-import structlog
 from sqlalchemy import Engine
 
 from services.classifier import app as classifier
@@ -27,15 +27,14 @@ from services.scheduler import app as scheduler
 from services.scheduler.passes_sql import read_unended
 from shared.broker import BrokerBus
 from shared.bus import Bus
-from shared.errors import ConfigurationError, Transient
+from shared.errors import ConfigurationError
 from shared.publisher import ConfirmingPublisher
+from shared.service import repeating
 from shared.threaded_bus import ThreadedBus
 from shared.topology import FETCHER_REQUESTS
 
 NO_BROKER: Final = "amqp://in.this.process"
 ANYBODY: Final = "administrator"
-
-log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +97,8 @@ def run(settings: Settings, engine: Engine, stop: threading.Event, say: Callable
         ending.enter_context(ledger.keeping_up(stop, engine, projection, handler, settings.ledger.keep_mails))
         if not settings.has_broker:
             _go_on(engine, bus)
-        ending.enter_context(_scheduling(settings.scheduler, engine, publisher, stop))
+        scheduling = partial(scheduler.run, settings.scheduler, engine, publisher, stop)
+        ending.enter_context(repeating("scheduler", scheduling, settings.scheduler.pass_s, stop))
         port = ending.enter_context(console.listening(application, console.HOST, settings.console.port))
         say(f"http://{console.HOST}:{port}/login/{link.token}", link.name)
         bus.run(stop)
@@ -116,7 +116,7 @@ def _person(people: SqlPeople) -> str:
         people.add(name, Role.ADMINISTRATOR, secrets.token_urlsafe(32), "mailroom up")
     elif not found.is_active:
         raise ConfigurationError(
-            f"the user {name!r} of the console is shut out: `mailroom users change` lets it in again"
+            f"the user {name!r} of the console is shut out: `mailroom users edit {name} --let-in` lets it in again"
         )
     return name
 
@@ -125,27 +125,3 @@ def _go_on(engine: Engine, bus: Bus) -> None:
     """With what was being fetched when the last such process ended."""
     for run_id, account in read_unended(engine):
         ask_again(bus, account, run_id)
-
-
-@contextmanager
-def _scheduling(
-    settings: scheduler.Settings, engine: Engine, publisher: scheduler.BeatingPublisher, stop: threading.Event
-) -> Iterator[None]:
-    def schedule() -> None:
-        while not stop.is_set():
-            try:
-                scheduler.run(settings, engine, publisher, stop)
-            except Transient as exc:
-                log.warning("scheduler_waits", cause=str(exc))
-                stop.wait(settings.pass_s)
-            except Exception:  # a thread that ended here would fetch nothing any more, and nobody would know
-                log.exception("scheduler_failed")
-                stop.wait(settings.pass_s)
-
-    thread = threading.Thread(target=schedule, name="scheduler")
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()

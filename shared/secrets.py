@@ -25,7 +25,8 @@ _KEY_BYTES: Final = 32
 _NONCE_BYTES: Final = 12
 _SEPARATORS: Final = re.compile(r"[\s,]+")
 _ADVICE: Final = (
-    f"make one with `mailroom secret-key`, and give it as {KEY_VARIABLE} or in a file as {KEY_VARIABLE}_FILE"
+    f"make one with `mailroom secret-key`, and give it as {KEY_VARIABLE} or in a file as {KEY_VARIABLE}_FILE; what "
+    "`mailroom up` keeps is in its mailroom.key"
 )
 
 

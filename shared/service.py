@@ -3,9 +3,14 @@
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import structlog
 
 from shared.errors import ConfigurationError, Transient
+
+log = structlog.get_logger(__name__)
 
 
 def stop_on_signals() -> threading.Event:
@@ -14,6 +19,30 @@ def stop_on_signals() -> threading.Event:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda _number, _frame: stop.set())
     return stop
+
+
+@contextmanager
+def repeating(name: str, work: Callable[[], None], every_s: float, stop: threading.Event) -> Iterator[None]:
+    """The work, again and again in a thread of its own, beside what is done within; at its end `stop` is set.
+
+    An unexpected error is logged, and the work goes on: without its thread it would never be done, and nobody would know.
+    """
+
+    def repeat() -> None:
+        while not stop.is_set():
+            try:
+                work()
+            except Exception:
+                log.exception("work_failed", work=name)
+            stop.wait(every_s)
+
+    thread = threading.Thread(target=repeat, name=name)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
 
 
 def run_service(name: str, serve: Callable[[], None]) -> int:

@@ -13,7 +13,7 @@ from shared.errors import Transient
 from shared.local_bus import LocalBus
 
 _LOOK_UP_S: Final = 0.2
-_TRY_AGAIN_S: Final = 2.0
+TRY_AGAIN_S: Final = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -24,7 +24,8 @@ class ThreadedBus:
     What waits there is lost with the process: it has to be something that is asked for again.
     """
 
-    def __init__(self, deferred: Collection[str]) -> None:
+    def __init__(self, deferred: Collection[str], try_again_s: float = TRY_AGAIN_S) -> None:
+        self._try_again_s = try_again_s
         self._bus = LocalBus()
         self._lock = threading.RLock()
         self._handlers: dict[str, Handler] = {}
@@ -87,10 +88,11 @@ class ThreadedBus:
             try:
                 rejections = settle(self._handlers[name], [delivery])
                 self.publish([dead_letter(rejection, datetime.now(UTC)) for rejection in rejections])
-            except Transient as exc:
-                if not stop.is_set():
+            except Exception as exc:
+                # Whatever it is: a delivery that was let go of here would be lost, and nobody would know.
+                if isinstance(exc, Transient):
                     log.warning("handled_again_later", queue=name, cause=str(exc))
+                else:
+                    log.exception("handled_again_later", queue=name)
                 self._waiting[name].put(delivery)
-                stop.wait(_TRY_AGAIN_S)
-            except Exception:  # a thread that ended here would leave its queue unworked, and nobody would know
-                log.exception("work_failed", queue=name)
+                stop.wait(self._try_again_s)

@@ -2,8 +2,8 @@
 
 import csv
 import sys
-from collections.abc import Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Sequence
+from itertools import islice
 from typing import Any, Final
 
 import click
@@ -13,6 +13,7 @@ from rich.text import Text
 from sqlalchemy import Engine
 
 from services.commands.terminal import (
+    complain,
     configure_logs,
     normalise,
     open_for_reading,
@@ -22,9 +23,9 @@ from services.commands.terminal import (
     refusals,
     setting,
 )
-from services.ledger.looking_sql import SqlLooking
-from shared.contacts import find_column, guess_delimiter, read_address, read_head
-from shared.errors import ConfigurationError, InvalidAddress
+from services.ledger.looking_sql import UNKNOWN, SqlLooking
+from services.ledger.policy import State
+from shared.contacts import Unreadable, read_addresses, read_sheet
 from shared.suppressions import Suppressions, connect_redis
 from shared.tables.schema import DatabaseUnreachable
 
@@ -49,7 +50,7 @@ def check(addresses: Sequence[str], database: str | None, as_json: bool) -> None
         answers = dict(zip(normalised, _suppressions(engine).are_suppressed(normalised), strict=True))
         details = _details(engine, normalised)
         engine.dispose()
-    rows = [{"address": one, "suppressed": answers[one], **details.get(one, _UNKNOWN)} for one in normalised]
+    rows = [{"address": one, "suppressed": answers[one], **details.get(one, UNKNOWN)} for one in normalised]
     if as_json:
         click.echo(orjson.dumps(rows))
     elif rows:
@@ -59,9 +60,6 @@ def check(addresses: Sequence[str], database: str | None, as_json: bool) -> None
     if invalid:
         sys.exit(2)
     sys.exit(1 if any(answers.values()) else 0)
-
-
-_UNKNOWN: Final[dict[str, Any]] = {"state": "ok", "soft": 0, "reason": None, "since": None}
 
 
 def _details(engine: Engine, addresses: Sequence[str]) -> dict[str, dict[str, Any]]:
@@ -79,7 +77,7 @@ def _print_answers(rows: Sequence[dict[str, Any]]) -> None:
             since = f" since {row['since']:%Y-%m-%d}" if row["since"] else ""
             why = f"{row['state']}, {row['reason'] or 'no reason recorded'}{since}"
             answer = "do not mail" + (
-                f": {why}" if row["state"] != "ok" else " (the database, which knows why, is away)"
+                f": {why}" if row["state"] != State.OK else " (the database, which knows why, is away)"
             )
         else:
             bounces = f", {row['soft']} soft bounce{'s' * (row['soft'] > 1)} so far" if row["soft"] else ""
@@ -102,26 +100,19 @@ def filter_csv(column: str | None, suppressed: bool, database: str | None) -> No
         configure_logs("filter")
         engine = open_for_reading(database, may_be_away=bool(setting("MAILROOM_REDIS_URL")))
         asks = _suppressions(engine)
-        first_line = sys.stdin.readline()
-        if not first_line.strip():
-            raise ConfigurationError("standard input is empty; a CSV with a head line was expected")
-        delimiter = guess_delimiter(first_line)
-        reader = csv.reader(chain([first_line], sys.stdin), delimiter=delimiter)
-        writer = csv.writer(sys.stdout, delimiter=delimiter, lineterminator="\n")
-        head = read_head(reader, "standard input")
-        index = find_column(head, column)
-        writer.writerow(head)
+        sheet = read_sheet(sys.stdin, column, "standard input")
+        writer = csv.writer(sys.stdout, delimiter=sheet.delimiter, lineterminator="\n")
+        writer.writerow(sheet.head)
         with progress_bar("filtering", None) as advance:
-            for rows in _chunks(reader):
-                asked: list[tuple[list[str], str]] = []
-                for number, row in rows:
-                    try:
-                        asked.append((row, read_address(row[index] if index < len(row) else "")))
-                    except InvalidAddress as exc:
+            addressed = read_addresses(sheet)
+            while rows := list(islice(addressed, _ROWS)):
+                asked = [one for one in rows if not isinstance(one, Unreadable)]
+                for one in rows:
+                    if isinstance(one, Unreadable):
                         invalid += 1
-                        click.echo(f"mailroom: line {number}: {printable(str(exc))}", err=True)
-                answers = asks.are_suppressed([one for _, one in asked])
-                chosen = [row for (row, _), answer in zip(asked, answers, strict=True) if answer == suppressed]
+                        complain(f"line {one.line}: {one.cause}")
+                answers = asks.are_suppressed([recipient for _, recipient in asked])
+                chosen = [row.cells for (row, _), answer in zip(asked, answers, strict=True) if answer == suppressed]
                 writer.writerows(chosen)
                 kept += len(chosen)
                 dropped += len(asked) - len(chosen)
@@ -130,12 +121,3 @@ def filter_csv(column: str | None, suppressed: bool, database: str | None) -> No
     click.echo(f"{kept:,} rows printed, {dropped:,} left out, {invalid:,} without a valid address", err=True)
     if invalid:
         sys.exit(2)
-
-
-def _chunks(reader: Any) -> Iterator[list[tuple[int, list[str]]]]:
-    numbered = ((reader.line_num, row) for row in reader if row)
-    try:
-        while rows := list(islice(numbered, _ROWS)):
-            yield rows
-    except csv.Error as exc:
-        raise ConfigurationError(f"line {reader.line_num} is not CSV: {exc}") from exc

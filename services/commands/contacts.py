@@ -7,6 +7,7 @@ from io import TextIOWrapper
 import click
 
 from services.commands.exchanging import count_lines, open_lines
+from services.commands.marking import login_name
 from services.commands.terminal import (
     complain,
     configure_logs,
@@ -16,8 +17,9 @@ from services.commands.terminal import (
     progress_bar,
     refusals,
 )
-from services.console.contacts_csv import Unreadable, read_contacts, write_contacts, write_head
+from services.console.contacts_csv import read_contacts, write_contacts, write_head
 from services.console.contacts_sql import Added, SqlContacts
+from shared.contacts import Unreadable
 
 _DATABASE = click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
 
@@ -50,7 +52,7 @@ def import_contacts(list_id: str, file: str, column: str | None, database: str |
                         yield row
 
             reached = 0
-            for done in contacts.add(list_id, addresses()):
+            for done in contacts.add(list_id, addresses(), login_name()):
                 advance(done.added + done.already - reached)
                 reached = done.added + done.already
     click.echo(f"{done.added:,} added, {done.already:,} on the list already, {invalid:,} rows invalid", err=True)

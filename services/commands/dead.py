@@ -27,7 +27,7 @@ from services.commands.terminal import (
     setting,
 )
 from services.embedded import EmbeddedPipeline
-from services.ledger.dead_letters_sql import Choice, FiledLetter, SqlDeadLetters
+from services.ledger.dead_letters_sql import STAGES, Choice, FiledLetter, SqlDeadLetters
 from services.ledger.projection_redis import connect_projection
 from shared.bus import Publisher
 from shared.errors import ConfigurationError
@@ -39,7 +39,7 @@ _DISCARDED_AT_ONCE = 500
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
     """The options that say which letters are meant."""
 
-    @click.option("--stage", type=click.Choice(["fetcher", "classifier", "ledger"]), help="Whose queue it died on.")
+    @click.option("--stage", type=click.Choice(STAGES), help="Whose queue it died on.")
     @click.option("--id", "letter_id", metavar="ID", help="A letter's id, or its beginning.")
     @click.option("--reason", metavar="WORDS", help="A part of the reason.")
     @click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
@@ -141,16 +141,16 @@ def replay(choice: Choice, database: str | None, every: bool) -> None:
         engine = open_for_writing(database, must_exist=True)
         letters = SqlDeadLetters(engine)
         done = 0
-        with _publisher(engine) as publisher, progress_bar("replaying", letters.count(choice)) as advance:
+        with _publisher(engine) as publisher, progress_bar("replaying", _count(letters, choice)) as advance:
 
             def progress(replayed: int) -> None:
                 nonlocal done
                 advance(replayed - done)
                 done = replayed
 
-            replayed = letters.replay(choice, publisher, progress)
+            replayed = letters.replay(choice, publisher, login_name(), progress)
         still = letters.count(choice)
-    click.echo(f"{replayed:,} replayed, {still:,} dead now")
+    click.echo(f"{replayed:,} replayed" + (f"; {still:,} of those that were meant are dead" if still else ""))
 
 
 @dead.command("discard", epilog='Example: mailroom dead discard --id 3f2a --why "a test of ours"')
@@ -166,12 +166,20 @@ def discard(choice: Choice, database: str | None, every: bool, why: str, who: st
         configure_logs("dead")
         letters = SqlDeadLetters(open_for_writing(database, must_exist=True))
         discarded = 0
-        with progress_bar("discarding", letters.count(choice)) as advance:
+        with progress_bar("discarding", _count(letters, choice)) as advance:
             chosen = letters.list(choice)
             while page := [filed.letter.letter_id for filed in islice(chosen, _DISCARDED_AT_ONCE)]:
                 discarded += letters.discard(page, who or login_name(), why)
                 advance(len(page))
     click.echo(f"{discarded:,} discarded")
+
+
+def _count(letters: SqlDeadLetters, choice: Choice) -> int:
+    """Raises ConfigurationError when an id was given, and no dead letter has it."""
+    count = letters.count(choice)
+    if choice.letter_id is not None and not count:
+        raise ConfigurationError(f"no dead letter has the id {choice.letter_id!r}: `mailroom dead list` shows them")
+    return count
 
 
 @contextmanager

@@ -24,7 +24,8 @@ from services.commands.terminal import (
 from services.ledger.export_sql import SqlExport
 from services.ledger.marking import Tally, Wish
 from services.ledger.policy import State
-from services.ledger.suppressions_csv import Passed, Unreadable, read_wishes, write_head, write_rows
+from services.ledger.suppressions_csv import Passed, read_wishes, write_head, write_rows
+from shared.contacts import Unreadable
 from shared.errors import ConfigurationError
 
 _BLOCK: Final = 1 << 20

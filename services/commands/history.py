@@ -126,7 +126,7 @@ def _of_report(one: Evidence) -> str:
 def _way(way: Delivered) -> str:
     if way.run_id is None:
         return "without a run"
-    return f"run {_one_line(way.run_id)[:_ID_SHOWN]}" + (f" ({way.hold})" if way.hold else "")
+    return f"run {_one_line(way.run_id)}" + (f" ({way.hold})" if way.hold else "")
 
 
 def _one_line(text: str | None) -> str:

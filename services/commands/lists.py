@@ -13,6 +13,7 @@ import orjson
 
 from services.commands.lists_options import read_settings, settings
 from services.commands.lists_shown import print_list, print_overview, trial_lines
+from services.commands.marking import login_name
 from services.commands.terminal import (
     Refused,
     ask_password,
@@ -80,7 +81,7 @@ def add(list_id: str, bounce_email: str, title: str, untested: bool, database: s
     wanted = read_settings(fields)
     one = ContactList(list_id, bounce_email, title)
     with _writing(database) as store:
-        settled = Keeping(store, _settling(store)).add(one, wanted, is_tried=not untested)
+        settled = Keeping(store, _settling(store), login_name()).add(one, wanted, is_tried=not untested)
     if settled is None:
         click.echo(f"{list_id}: added, without a bounce account")
     elif isinstance(settled, Stored):
@@ -121,7 +122,7 @@ def edit(
         is_active=None if is_paused is None else not is_paused,
     )
     with _writing(database) as store:
-        one = store.find_list(list_id)
+        one, stored = store.find_with_account(list_id)
         if bounce_email is None and title is None and not wanted.says_anything():
             raise ConfigurationError("nothing to change was given: see `mailroom lists edit --help`")
         one = replace(
@@ -129,10 +130,9 @@ def edit(
             bounce_email=one.bounce_email if bounce_email is None else bounce_email,
             title=one.title if title is None else title,
         )
-        stored = store.find_account(one.account) if one.account else None
         if stored is not None and wanted.says_anything() and len(stored.lists) > 1:
             click.echo(f"this changes the account of {listed(stored.lists)}", err=True)
-        settled = Keeping(store, _settling(store)).change(one, stored, wanted, is_tried=not untested)
+        settled = Keeping(store, _settling(store), login_name()).change(one, stored, wanted, is_tried=not untested)
     if isinstance(settled, Settled):
         _say_saved(list_id, settled, "changed")
     else:
@@ -146,8 +146,7 @@ def edit(
 def show(list_id: str, as_json: bool, database: str | None) -> None:
     """Show a list and its bounce account, but never the password."""
     with _reading(database) as store:
-        one = store.find_list(list_id)
-        stored = store.find_account(one.account) if one.account else None
+        one, stored = store.find_with_account(list_id)
     if as_json:
         click.echo(orjson.dumps(list_as_json(one, stored)))
     else:
@@ -185,15 +184,14 @@ def test(list_id: str, as_json: bool, database: str | None) -> None:
 def remove(list_id: str, yes: bool, database: str | None) -> None:
     """Remove a list, and its account if no other list has it. What was found, reported and counted stays."""
     with _writing(database) as store:
-        one = store.find_list(list_id)
-        stored = store.find_account(one.account) if one.account else None
+        one, stored = store.find_with_account(list_id)
         is_last = stored is not None and list(stored.lists) == [list_id]
         what = f"the list {list_id}" + (f" and the account {one.account} with its password" if is_last else "")
         if not yes:
             if not sys.stdin.isatty():
                 raise ConfigurationError(f"this removes {what}: confirm it with --yes")
             click.confirm(f"Remove {printable(what)}? What was found and counted stays.", abort=True, err=True)
-        dropped = store.remove(list_id)
+        dropped = store.remove(list_id, login_name())
     click.echo(f"{list_id}: removed" + (f", with its account {dropped}" if dropped else ""))
 
 

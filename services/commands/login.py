@@ -5,7 +5,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -60,12 +60,20 @@ class Answers:
         return text.strip()
 
 
-def _ask(name: str, question: str, default: str | None = None, *, is_hidden: bool = False) -> str:
+def _ask(
+    name: str,
+    question: str,
+    default: str | None = None,
+    *,
+    is_hidden: bool = False,
+    choices: Sequence[str] | None = None,
+) -> str:
     """A person's answer, or a script's next line. Raises ConfigurationError when there is neither."""
     try:
         with warnings.catch_warnings():  # a script's line is echoed nowhere
             warnings.simplefilter("ignore", getpass.GetPassWarning)
-            return str(click.prompt(question, default=default, hide_input=is_hidden, err=True))
+            kind = click.Choice(choices) if choices else str
+            return str(click.prompt(question, default=default, hide_input=is_hidden, err=True, type=kind))
     except click.Abort:
         if sys.stdin.isatty():
             raise
@@ -192,9 +200,7 @@ def lists_login(name: str, way: str | None, database: str | None, **given: Any) 
         engine = open_for_writing(database, must_exist=True)
         box = open_secret_box(os.environ)
         account = _find(engine, name)
-        way = way or click.prompt(
-            "Who gives the tokens", type=click.Choice(WAYS), default=_usual_way(account.host), err=True
-        )
+        way = way or _ask("way", "Who gives the tokens", _usual_way(account.host), choices=WAYS)
         grant, obtained = _BY_WAY[way](Answers(given), account.user)
         try:
             count = _try(account, obtained.access_token)

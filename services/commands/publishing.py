@@ -203,7 +203,10 @@ def fetch(names: Sequence[str], hold: bool, database: str | None) -> None:
     """Ask the fetchers to read the bounce accounts of these lists now. LIST may also be an account's own name."""
     with refusals(), ExitStack() as ending:
         configure_logs("fetch")
-        amqp_url = required_setting("MAILROOM_AMQP_URL")
+        amqp_url = required_setting(
+            "MAILROOM_AMQP_URL",
+            "Fetchers are asked through RabbitMQ; beside a `mailroom up` without one, process the bounces in its console",
+        )
         engine = None
         if hold or database or setting("MAILROOM_DATABASE_URL") or has_default_database():
             opened = open_for_writing(database, must_exist=True) if hold else open_for_reading(database)

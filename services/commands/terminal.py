@@ -68,11 +68,14 @@ def setting(name: str, default: str = "") -> str:
     return value
 
 
-def required_setting(name: str) -> str:
-    """One variable that the command cannot do without."""
+def required_setting(name: str, without: str = "") -> str:
+    """One variable that the command cannot do without; `without` says what else can be done."""
     environment = Environment(os.environ)
     value = environment.text(name)
-    environment.check()
+    try:
+        environment.check()
+    except ConfigurationError as exc:
+        raise ConfigurationError(f"{exc}{without and '. '}{without}") from exc
     return value
 
 

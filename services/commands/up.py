@@ -24,7 +24,9 @@ def up(port: int | None, database: str | None) -> None:
     """Run everything in one process, and print a link that logs you in to the console, once, within ten minutes.
 
     Needs no server: RabbitMQ and Redis are used if MAILROOM_AMQP_URL and MAILROOM_REDIS_URL name them. The console answers
-    this machine only. Without MAILROOM_SECRET_KEY a key is made, and kept in ./mailroom.key.
+    this machine only. Without MAILROOM_SECRET_KEY a key is made, and kept in ./mailroom.key; other commands take it by
+    MAILROOM_SECRET_KEY_FILE=mailroom.key. A mail server on this machine or in an inner network is reached with
+    MAILROOM_CONSOLE_INNER_SERVERS=1.
     """
     with refusals():
         logs.configure("up", setting("MAILROOM_LOG_LEVEL", "warning"))

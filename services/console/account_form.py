@@ -14,11 +14,21 @@ from services.fetcher.endpoint import Protocol, Tls
 from services.fetcher.lists import ContactList, read_server
 from services.fetcher.lists_sql import Stored
 from services.fetcher.settling import Wanted
+from shared.addresses import normalise_address
+from shared.errors import ConfigurationError, InvalidAddress
 
 AUTO: Final = "auto"
 BY_HAND: Final = ("ca_pem", "folder", "interval_minutes", "is_active")
 """Fields that most people leave alone."""
 _LONGEST_MINUTES: Final = 31 * 24 * 60
+
+
+def require_address(text: str) -> None:
+    """Raises ValidationError, which says what is wrong with it."""
+    try:
+        normalise_address(text)
+    except InvalidAddress as exc:
+        raise ValidationError(f"{exc}.") from exc
 
 
 class ListSchema(Schema):
@@ -30,7 +40,7 @@ class ListSchema(Schema):
     bounce_email = fields.String(
         required=True,
         metadata={"label": "List Bounce Email", "placeholder": "bounce@your-domain.tld"},
-        validate=validate.Length(1, 320),
+        validate=[validate.Length(1, 320, error="Type the address that bounces come to."), require_address],
     )
     server = fields.String(
         metadata={
@@ -116,7 +126,7 @@ class ListSchema(Schema):
         """And no private key by mistake."""
         pem = data.get("ca_pem", "")
         if pem and ("BEGIN CERTIFICATE" not in pem or "PRIVATE KEY" in pem):
-            raise ValidationError("That is no certificate: it begins with -----BEGIN CERTIFICATE-----.", "ca_pem")
+            raise ValidationError("That is no certificate: one begins with -----BEGIN CERTIFICATE-----.", "ca_pem")
 
 
 class NewListSchema(ListSchema):
@@ -125,7 +135,7 @@ class NewListSchema(ListSchema):
     list_id = fields.String(
         required=True,
         metadata={"label": "Name", "help": "At most 64 letters, digits, '.', '_' and '-'. It stays as it is."},
-        validate=validate.Length(1, 64),
+        validate=validate.Length(1, 64, error="Type a name of at most 64 letters, digits, '.', '_' and '-'."),
     )
 
 
@@ -172,11 +182,15 @@ def wanted_of(data: Mapping[str, Any], stored: Stored | None, password: TypedPas
     )
     if stored is None:
         return said
+    if not server:
+        raise ConfigurationError(
+            "Type the Bounce Email Server Name: a list keeps its bounce account until the list is removed."
+        )
     account = stored.account
-    host, port = read_server(server) if server else ("", None)
+    host, port = read_server(server)
     is_same_server = host == account.host and port in (None, account.port)
     return Wanted(
-        server=None if is_same_server or not server else server,
+        server=None if is_same_server else server,
         user=_unless(said.user, account.user),
         protocol=None if protocol == account.protocol else protocol,
         tls=None if tls == account.tls else tls,

@@ -104,7 +104,8 @@ def _answer_alike(app: APIFlask) -> None:
     @app.errorhandler(HTTPException)
     def say_refused(error: HTTPException) -> ResponseReturnValue:
         if request.path.startswith(API):
-            return problem(error.code or 500, error.name, {"text": error.description or ""})
+            text = _API_WORDS.get(error.code or 500, error.description or "")
+            return problem(error.code or 500, error.name, {"text": text})
         title, text = _WORDS.get(error.code or 500, (error.name, error.description or ""))
         return _page_of_error(error.code or 500, title, text)
 
@@ -150,6 +151,12 @@ _WORDS: Final = {
     404: ("There is no such page", "It may have been removed. Start from the menu."),
     405: ("That cannot be done here", "Start from the menu."),
     413: ("That is too large", "Send it in parts."),
+}
+
+
+_API_WORDS: Final = {
+    404: "Nothing has that address, or that id. /api/docs describes the routes.",
+    405: "This route takes another method: /api/docs describes it.",
 }
 
 

@@ -2,46 +2,18 @@
 
 import csv
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain
 from typing import Final, TextIO
 
 from services.console.contacts_sql import Contact
-from shared.contacts import find_column, guess_delimiter, harmless, read_address, read_head
-from shared.errors import ConfigurationError, InvalidAddress
+from shared.contacts import Unreadable, harmless, read_addresses, read_sheet
 
 COLUMNS: Final = ("address", "may be mailed", "state", "reason", "since")
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A row without a valid address."""
-
-    line: int
-    cause: str
-
-
 def read_contacts(lines: Iterable[str], column: str | None, where: str) -> Iterator[str | Unreadable]:
-    """The normalised address of each row below the head, or what is wrong with it.
-
-    Raises ConfigurationError, which names `where`, for what is no CSV, and without a column of addresses.
-    """
-    stream = iter(lines)
-    first = next(stream, "")
-    if not first.strip():
-        raise ConfigurationError(f"{where} is empty; a CSV with a head line was expected")
-    reader = csv.reader(chain([first], stream), delimiter=guess_delimiter(first))
-    index = find_column(read_head(reader, where), column)
-    try:
-        for row in reader:
-            if not row:
-                continue
-            try:
-                yield read_address(row[index] if index < len(row) else "")
-            except InvalidAddress as exc:
-                yield Unreadable(reader.line_num, str(exc))
-    except csv.Error as exc:
-        raise ConfigurationError(f"{where}, line {reader.line_num}, is not CSV: {exc}") from exc
+    """The normalised address of each row, or what is wrong with it. Raises ConfigurationError as `read_sheet` does."""
+    for one in read_addresses(read_sheet(lines, column, where)):
+        yield one if isinstance(one, Unreadable) else one[1]
 
 
 def write_head(file: TextIO) -> None:

@@ -10,6 +10,8 @@ from sqlalchemy import Engine, Select, func, select, update
 
 from services.fetcher.lists_sql import UnknownList
 from services.ledger.bulk_sql import insert_new
+from services.ledger.policy import State
+from shared.tables.auditing import note
 from shared.tables.contacts import contact
 from shared.tables.fetcher import contact_list
 from shared.tables.ledger import address
@@ -18,21 +20,20 @@ from shared.tables.transactions import now_of, transaction
 BATCH: Final = 5_000
 LOOKED_THROUGH: Final = 20_000
 """A page of those that bounced looks at so many contacts at the most; the next page goes on there."""
-_OK: Final = "ok"
 
 
 class Contact(NamedTuple):
     """One of a list, and how it stands everywhere."""
 
     recipient: str
-    state: str = _OK
+    state: str = State.OK
     reason: str | None = None
     since: datetime | None = None
 
     @property
     def is_suppressed(self) -> bool:
         """It must not be mailed."""
-        return self.state != _OK
+        return self.state != State.OK
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,27 +69,41 @@ class SqlContacts:
             raise UnknownList(f"there is no list {list_id!r}")
         return int(found)
 
-    def add(self, list_id: str, recipients: Iterable[str]) -> Iterator[Added]:
-        """Normalised addresses, a batch a transaction; what was added so far, after each. Raises UnknownList."""
+    def add(self, list_id: str, recipients: Iterable[str], who: str) -> Iterator[Added]:
+        """Normalised addresses, a batch a transaction; what was added so far, after each. Raises UnknownList.
+
+        At the end, also an early one, the audit is told.
+        """
         so_far = Added()
         stream = iter(recipients)
-        while batch := list(dict.fromkeys(islice(stream, BATCH))):
-            with transaction(self._engine) as connection:
-                is_it = contact_list.c.list_id == list_id
-                if connection.execute(select(contact_list.c.list_id).where(is_it).with_for_update()).first() is None:
-                    raise UnknownList(f"there is no list {list_id!r}")
-                now = now_of(connection)
-                rows = [{"list_id": list_id, "recipient": one, "added_at": now} for one in sorted(batch)]
-                new = len(insert_new(connection, contact, rows, contact.c.recipient))
-                connection.execute(update(contact_list).where(is_it).values(contacts=contact_list.c.contacts + new))
-            so_far.added += new
-            so_far.already += len(batch) - new
-            yield so_far
+        try:
+            while batch := list(dict.fromkeys(islice(stream, BATCH))):
+                new = self._add(list_id, batch)
+                so_far.added += new
+                so_far.already += len(batch) - new
+                yield so_far
+        finally:
+            if so_far.added:
+                with transaction(self._engine) as connection:
+                    note(connection, who, "contacts-import", list_id, f"{so_far.added:,} added")
+
+    def _add(self, list_id: str, batch: Sequence[str]) -> int:
+        with transaction(self._engine) as connection:
+            is_it = contact_list.c.list_id == list_id
+            if connection.execute(select(contact_list.c.list_id).where(is_it).with_for_update()).first() is None:
+                raise UnknownList(f"there is no list {list_id!r}")
+            now = now_of(connection)
+            rows = [{"list_id": list_id, "recipient": one, "added_at": now} for one in sorted(batch)]
+            new = len(insert_new(connection, contact, rows, contact.c.recipient))
+            connection.execute(update(contact_list).where(is_it).values(contacts=contact_list.c.contacts + new))
+        return new
 
     def page(self, list_id: str, after: str, size: int) -> list[Contact]:
         """So many after that address, in the database's order."""
         some = _after(list_id, after).limit(size).subquery()
-        chosen = select(some.c.recipient, func.coalesce(address.c.state, _OK), address.c.reason, address.c.since)
+        chosen = select(
+            some.c.recipient, func.coalesce(address.c.state, State.OK.value), address.c.reason, address.c.since
+        )
         chosen = chosen.outerjoin(address, address.c.recipient == some.c.recipient).order_by(some.c.recipient)
         with transaction(self._engine, is_reading=True) as connection:
             return [Contact(*row) for row in connection.execute(chosen)]
@@ -97,7 +112,7 @@ class SqlContacts:
         """Up to so many after that address that must not be mailed."""
         some = _after(list_id, after).limit(LOOKED_THROUGH).subquery()
         chosen = select(some.c.recipient, address.c.state, address.c.reason, address.c.since)
-        chosen = chosen.join(address, address.c.recipient == some.c.recipient).where(address.c.state != _OK)
+        chosen = chosen.join(address, address.c.recipient == some.c.recipient).where(address.c.state != State.OK.value)
         chosen = chosen.order_by(some.c.recipient).limit(size)
         reached = select(func.count(), func.max(some.c.recipient)).select_from(some)
         with transaction(self._engine, is_reading=True) as connection:

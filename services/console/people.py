@@ -1,11 +1,11 @@
 """Rules about people: their names, how long a session lasts, and how long the next guess of a password waits. Pure."""
 
-import hashlib
 import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from services.console.hashing import hash_secret
 from services.console.roles import Role
 from shared.errors import ConfigurationError
 
@@ -63,13 +63,4 @@ def wait_after(failures: int, free: int = FREE_GUESSES) -> timedelta:
 
 def subjects(name: str, client: str) -> dict[str, int]:
     """What wrong guesses are counted for, and how many are free: the name, also of nobody, and where they come from."""
-    return {_hashed(f"name\n{name.lower()}"): FREE_GUESSES, _hashed(f"client\n{client}"): 2 * FREE_GUESSES}
-
-
-def hash_token(token: str) -> str:
-    """What is stored of a session: a dump of the database logs nobody in."""
-    return _hashed(f"session\n{token}")
-
-
-def _hashed(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
+    return {hash_secret("name", name.lower()): FREE_GUESSES, hash_secret("client", client): 2 * FREE_GUESSES}

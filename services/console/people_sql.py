@@ -8,6 +8,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
+from services.console.hashing import hash_secret
 from services.console.people import (
     FORGOTTEN_AFTER,
     IDLE,
@@ -15,7 +16,6 @@ from services.console.people import (
     Person,
     check_name,
     check_password,
-    hash_token,
     is_over,
     subjects,
     wait_after,
@@ -23,10 +23,12 @@ from services.console.people import (
 from services.console.roles import Role
 from shared.errors import ConfigurationError
 from shared.tables import transactions
+from shared.tables.auditing import note
 from shared.tables.console import guess, person, person_session
-from shared.tables.ledger import audit
 from shared.tables.transactions import now_of, transaction
 
+_PURPOSE: Final = "session"
+"""Under which a session's token is hashed."""
 _HASHER: Final = PasswordHasher()
 _NOBODY: Final = _HASHER.hash(secrets.token_urlsafe())
 """Looked at for unknown names, so that they take as long as known ones."""
@@ -132,7 +134,7 @@ class SqlPeople:
 
     def of_session(self, token: str, now: datetime) -> Person | None:
         """Whose session that is; None when it is over, unknown, or its person was shut out."""
-        hashed = hash_token(token)
+        hashed = hash_secret(_PURPOSE, token)
         chosen = (
             select(person, person_session.c.created_at.label("began_at"), person_session.c.seen_at)
             .join(person_session, person_session.c.name == person.c.name)
@@ -152,7 +154,9 @@ class SqlPeople:
     def log_out(self, token: str) -> None:
         """The session is over."""
         with transaction(self._engine) as connection:
-            connection.execute(delete(person_session).where(person_session.c.token_hash == hash_token(token)))
+            connection.execute(
+                delete(person_session).where(person_session.c.token_hash == hash_secret(_PURPOSE, token))
+            )
 
 
 def _begin_session(connection: Connection, name: str) -> str:
@@ -160,7 +164,7 @@ def _begin_session(connection: Connection, name: str) -> str:
     now = now_of(connection)
     connection.execute(delete(person_session).where(person_session.c.created_at < now - LONGEST))
     connection.execute(
-        insert(person_session).values(token_hash=hash_token(token), name=name, created_at=now, seen_at=now)
+        insert(person_session).values(token_hash=hash_secret(_PURPOSE, token), name=name, created_at=now, seen_at=now)
     )
     connection.execute(update(person).where(person.c.name == name).values(last_login_at=now))
     return token
@@ -186,12 +190,6 @@ def _is_right(hashed: str, password: str) -> bool:
         return _HASHER.verify(hashed, password)
     except (VerificationError, InvalidHashError):
         return False
-
-
-def note(connection: Connection, who: str, what: str, subject: str, why: str) -> None:
-    """In the audit, within the transaction of what it tells of."""
-    values = {"made_at": now_of(connection), "who": who, "what": what, "subject": subject, "why": why}
-    connection.execute(insert(audit).values(values))
 
 
 def _person(row: Row[Any]) -> Person:

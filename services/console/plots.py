@@ -1,15 +1,17 @@
 """Plots as SVG, drawn on the server. Pure. They carry no script and no address of another host."""
 
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Final
-
-import pygal
-from pygal.style import Style
 
 from services.ledger.tallies_sql import DayTally
 
 # pygal leaves an importer for its plug-ins behind, of a kind that Python warns of at every later import.
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore", ImportWarning)
+    import pygal
+    from pygal.style import Style
 sys.meta_path[:] = [finder for finder in sys.meta_path if type(finder).__name__ != "PluginImportFixer"]
 
 _COLOURS: Final = ("#a61e2e", "#c98a1b", "#5b4b8a", "#9fb0bb")
@@ -29,6 +31,17 @@ _STYLE: Final = Style(
 )
 
 
+def whole_steps(most: int) -> list[int]:
+    """Marks from 0 to `most` or a little beyond, about five: mails are counted in whole numbers."""
+    size = 1
+    while True:
+        for factor in (1, 2, 5):
+            step = factor * size
+            if most <= 5 * step:
+                return list(range(0, max(most, 1) + step, step))
+        size *= 10
+
+
 def days_plot(days: Sequence[DayTally]) -> bytes:
     """A bar a day: hard, soft, unidentified, no bounces."""
     chart = pygal.StackedBar(
@@ -42,12 +55,14 @@ def days_plot(days: Sequence[DayTally]) -> bytes:
         x_labels_major_count=8,
         truncate_legend=-1,
         truncate_label=-1,
+        formatter=lambda count: f"{count:,.0f}",
         no_data_text="Nothing came in these days",
         margin=12,
         rounded_bars=1,
         spacing=6,
     )
     chart.x_labels = [f"{one.day:%d %b}" for one in days]
+    chart.y_labels = whole_steps(max((one.hard + one.soft + one.unidentified + one.ignored for one in days), default=0))
     chart.add("hard", [one.hard for one in days])
     chart.add("soft", [one.soft for one in days])
     chart.add("unidentified", [one.unidentified for one in days])

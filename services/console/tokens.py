@@ -1,6 +1,5 @@
 """API tokens: what a program may do with one, and how it is kept. Pure."""
 
-import hashlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from typing import Final
 
 from services.console.roles import Role, View, needs
 
+PURPOSE: Final = "api token"
+"""Under which tokens are hashed."""
 PREFIX: Final = "mailroom_"
 """So that scanners for leaked secrets, and people, know one when they see it."""
 _ATTRIBUTE: Final = "mailroom_scope"
@@ -19,19 +20,23 @@ class Scope(StrEnum):
     """What a token is good for; none includes another."""
 
     CHECK = "check"
-    """May these addresses be mailed?"""
     SUPPRESS = "suppress"
-    """Suppress and release addresses."""
     HISTORY = "history"
-    """What is known of an address."""
     LISTS = "lists"
-    """Contact lists and their bounce accounts."""
     RUNS = "runs"
-    """Begin, watch, apply and drop runs."""
     DEAD_LETTERS = "dead-letters"
-    """Look at, replay and discard what could not be handled."""
     INTAKE = "intake"
-    """Hand raw bounces in."""
+
+
+MEANING: Final = {
+    Scope.CHECK: "may these addresses be mailed?",
+    Scope.SUPPRESS: "suppress and release addresses",
+    Scope.HISTORY: "what is known of an address",
+    Scope.LISTS: "contact lists and their bounce accounts",
+    Scope.RUNS: "begin, watch, apply and drop runs",
+    Scope.DEAD_LETTERS: "look at, replay and discard what could not be handled",
+    Scope.INTAKE: "hand raw bounces in",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +60,6 @@ class ApiToken:
 def new_token() -> str:
     """What a program sends as `Authorization: Bearer …`; it is shown once and kept nowhere."""
     return PREFIX + secrets.token_urlsafe(32)
-
-
-def hash_token(token: str) -> str:
-    """What is kept of it: a dump of the database lets nobody in."""
-    return hashlib.sha256(f"api token\n{token}".encode(errors="replace")).hexdigest()
 
 
 def needs_scope(scope: Scope) -> Callable[[View], View]:

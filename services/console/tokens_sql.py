@@ -1,16 +1,17 @@
 """API tokens in the database."""
 
 from collections.abc import Collection
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Engine, Row, select, update
 
+from services.console.hashing import hash_secret
 from services.console.people import check_name
-from services.console.people_sql import note
-from services.console.tokens import ApiToken, Scope, hash_token, new_token
+from services.console.tokens import PURPOSE, ApiToken, Scope, new_token
 from shared.errors import ConfigurationError
 from shared.tables import transactions
+from shared.tables.auditing import note
 from shared.tables.console import api_token
 from shared.tables.transactions import now_of, transaction
 
@@ -39,7 +40,13 @@ class SqlApiTokens:
         with transaction(self._engine) as connection:
             made = connection.execute(
                 transactions.insert(connection, api_token)
-                .values(name=name, token_hash=hash_token(token), scopes=words, made_by=who, made_at=now_of(connection))
+                .values(
+                    name=name,
+                    token_hash=hash_secret(PURPOSE, token),
+                    scopes=words,
+                    made_by=who,
+                    made_at=now_of(connection),
+                )
                 .on_conflict_do_nothing()
                 .returning(api_token.c.name)
             )
@@ -59,12 +66,12 @@ class SqlApiTokens:
 
     def find(self, token: str) -> ApiToken | None:
         """Whose it is; None for one that is unknown or was revoked."""
-        hashed = hash_token(token)
+        hashed = hash_secret(PURPOSE, token)
         with transaction(self._engine, is_reading=True) as connection:
             row = connection.execute(select(api_token).where(api_token.c.token_hash == hashed)).one_or_none()
-            now = now_of(connection)
         if row is None or row.revoked_at is not None:
             return None
+        now = datetime.now(UTC)
         if row.used_at is None or now - row.used_at > _USED_EVERY:
             with transaction(self._engine) as connection:
                 connection.execute(update(api_token).where(api_token.c.token_hash == hashed).values(used_at=now))

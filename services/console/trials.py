@@ -43,8 +43,8 @@ class TypedPassword:
         """For Settling. Raises ConfigurationError when nobody typed one."""
         if not self.text:
             raise ConfigurationError(
-                f"Type the Bounce Email Password of {account.user} at {account.host}: a stored one is only sent the way it was "
-                "stored for."
+                f"Type the Bounce Email Password of {account.user} at {account.host}. One that is stored already is only sent "
+                "the way it was stored for."
             )
         return self.text
 

@@ -41,8 +41,7 @@ class BounceAccount:
     @property
     def mailbox(self) -> tuple[str, str, str]:
         """Equal for two accounts that would read the same mails: POP3 reads what IMAP calls INBOX."""
-        folder = self.folder or "INBOX"
-        return self.host.lower(), self.user, "INBOX" if folder.upper() == "INBOX" else folder
+        return self.host.lower(), self.user, _folded(self.folder or "INBOX")
 
     @property
     def secret_purpose(self) -> str:
@@ -60,6 +59,11 @@ class ContactList:
     bounce_email: str
     title: str = ""
     account: str | None = None
+
+
+def _folded(folder: str) -> str:
+    """INBOX has one name in any case (RFC 9051 §5.1); other folders are as they are written."""
+    return "INBOX" if folder.upper() == "INBOX" else folder
 
 
 def read_server(text: str) -> tuple[str, int | None]:
@@ -85,6 +89,28 @@ def read_server(text: str) -> tuple[str, int | None]:
     if port and not (port.isdecimal() and port.isascii() and 0 < int(port[:6]) < 65536):
         raise ConfigurationError(f"{port!r} is no port number: give host or host:port, and no scheme")
     return host, int(port) if port else None
+
+
+def told(account: BounceAccount, before: BounceAccount | None = None) -> str:
+    """The settings, or those that are others than before: for people, so without what is secret."""
+    now, then = _settings(account), _settings(before) if before else {}
+    changed = {name: value for name, value in now.items() if then.get(name) != value}
+    return ", ".join(f"{name} {value}" for name, value in changed.items())
+
+
+def _settings(account: BounceAccount) -> dict[str, str]:
+    return {
+        "server": f"{account.host}:{account.port}",
+        "user": account.user,
+        "type": account.protocol.value,
+        "tls": account.tls.value,
+        "authority": "its own" if account.ca_pem else "public",
+        "login": account.login,
+        "folder": account.folder or "INBOX",
+        "emptying": account.empty,
+        "every": f"{account.interval_s} s",
+        "automatic": "yes" if account.is_active else "no",
+    }
 
 
 def check_list(one: ContactList) -> None:
@@ -115,6 +141,10 @@ def check_account(account: BounceAccount) -> None:
             raise ConfigurationError("POP3 cannot move mails: choose bounces, all or nothing, or IMAP")
     elif not account.folder:
         raise ConfigurationError("the folder is missing: it is INBOX as a rule")
+    elif emptying.empty == Empty.MOVE and _folded(emptying.folder) == _folded(account.folder):
+        raise ConfigurationError(
+            f"the mails would be moved to {emptying.folder!r}, the folder that is read, and be found again: name another one"
+        )
     if account.ca_pem:
         Endpoint(account.protocol, account.host, account.port, account.tls, ca_pem=account.ca_pem).context()
 

@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Engine, Row, and_, delete, exists, func, or_,
 from sqlalchemy.exc import IntegrityError
 
 from services.fetcher.endpoint import Protocol, Tls
-from services.fetcher.lists import BounceAccount, ContactList
+from services.fetcher.lists import BounceAccount, ContactList, told
 from services.fetcher.tokens_sql import OAUTH2
 from shared.errors import ConfigurationError
+from shared.tables.auditing import note
 from shared.tables.contacts import contact
 from shared.tables.fetcher import bounce_account, contact_list, found, login_token, run
 from shared.tables.transactions import transaction
@@ -56,6 +57,12 @@ class SqlLists:
         with transaction(self._engine, is_reading=True) as connection:
             return _required(connection, list_id)
 
+    def find_with_account(self, list_id: str) -> tuple[ContactList, Stored | None]:
+        """The list and its account, if it has one. Raises UnknownList."""
+        with transaction(self._engine, is_reading=True) as connection:
+            one = _required(connection, list_id)
+            return one, _stored(connection, one.account) if one.account else None
+
     def account_of(self, name: str) -> str:
         """The name of a list's account; any other name is taken for an account's own. Raises ConfigurationError."""
         with transaction(self._engine, is_reading=True) as connection:
@@ -96,10 +103,7 @@ class SqlLists:
     def find_account(self, name: str) -> Stored | None:
         """None when there is none of that name."""
         with transaction(self._engine, is_reading=True) as connection:
-            row = connection.execute(select(bounce_account).where(bounce_account.c.name == name)).one_or_none()
-            if row is None:
-                return None
-            return Stored(read_account(row), row.secret, _sharing(connection, name), row.updated_at)
+            return _stored(connection, name)
 
     def is_taken(self, name: str) -> bool:
         """Whether this name was ever an account's: what was found under it belongs to that mailbox for good."""
@@ -109,29 +113,34 @@ class SqlLists:
             )
             return any(connection.execute(select(one)).scalar_one() for one in known)
 
-    def add(self, one: ContactList, account: BounceAccount | None, secret: str | None) -> None:
+    def add(self, one: ContactList, account: BounceAccount | None, secret: str | None, who: str) -> None:
         """A new list, with a new account unless that is None. Raises ConfigurationError for what is there already."""
         with _refusing_doubles(self._engine) as connection:
             if account is not None:
                 _insert(connection, account, secret)
             connection.execute(contact_list.insert().values(**_list_values(one)))
+            note(connection, who, "list-add", one.list_id, told(account) if account else _shared(one))
 
-    def give_account(self, one: ContactList, account: BounceAccount | None, secret: str | None) -> None:
+    def give_account(self, one: ContactList, account: BounceAccount | None, secret: str | None, who: str) -> None:
         """To a list that has none: a new account, or None and one that is there. Raises ConfigurationError."""
         with _refusing_doubles(self._engine) as connection:
             if account is not None:
                 _insert(connection, account, secret)
             where = contact_list.c.list_id == one.list_id
             connection.execute(update(contact_list).where(where).values(**_list_values(one)))
+            note(connection, who, "account-add", one.list_id, told(account) if account else _shared(one))
 
-    def change_list(self, one: ContactList) -> None:
+    def change_list(self, one: ContactList, who: str) -> None:
         """Title and address, and nothing else: its account may be another meanwhile. Raises UnknownList."""
         with transaction(self._engine) as connection:
-            _required(connection, one.list_id)
+            before = _required(connection, one.list_id)
+            if (before.title, before.bounce_email) == (one.title, one.bounce_email):
+                return
             where = contact_list.c.list_id == one.list_id
             connection.execute(update(contact_list).where(where).values(title=one.title, bounce_email=one.bounce_email))
+            note(connection, who, "list-change", one.list_id, f"{one.title!r}, {one.bounce_email}")
 
-    def change_account(self, seen: Stored, account: BounceAccount, secret: str | None) -> None:
+    def change_account(self, seen: Stored, account: BounceAccount, secret: str | None, who: str) -> None:
         """Its settings, for all lists that share it. Under another name it is another mailbox: a new account in its place.
 
         Raises ConfigurationError when it is no longer as it was seen: what somebody else wrote meanwhile stays.
@@ -146,6 +155,10 @@ class SqlLists:
                 raise ConfigurationError(
                     f"somebody changed the account {name!r} meanwhile, and nothing was saved: look at it, and try again"
                 )
+            new_password = "" if secret == seen.secret else "another password"
+            why = ", ".join(filter(None, [told(account, seen.account), new_password])) or "tested again"
+            for list_id in _sharing(connection, name):
+                note(connection, who, "account-change", list_id, why)
             if account.name == name:
                 values = {**_account_values(account), "secret": secret, "updated_at": datetime.now(UTC)}
                 connection.execute(update(bounce_account).where(bounce_account.c.name == name).values(**values))
@@ -156,7 +169,7 @@ class SqlLists:
             connection.execute(update(contact_list).where(contact_list.c.account == name).values(account=account.name))
             connection.execute(delete(bounce_account).where(bounce_account.c.name == name))
 
-    def remove(self, list_id: str) -> str | None:
+    def remove(self, list_id: str, who: str) -> str | None:
         """Drop the list, and with the last list of an account the account, whose name is given then. Raises UnknownList.
 
         Its contacts go first, some at a time. What was found, reported and counted stays.
@@ -169,7 +182,9 @@ class SqlLists:
             connection.execute(select(bounce_account.c.name).where(bounce_account.c.name == name).with_for_update())
             connection.execute(delete(contact).where(contact.c.list_id == list_id))
             connection.execute(delete(contact_list).where(contact_list.c.list_id == list_id))
-            if name is None or _sharing(connection, name):
+            is_last = name is not None and not _sharing(connection, name)
+            note(connection, who, "list-remove", list_id, f"with its account {name}" if is_last else "")
+            if not is_last:
                 return None
             connection.execute(delete(bounce_account).where(bounce_account.c.name == name))
             return name
@@ -205,6 +220,17 @@ def _required(connection: Connection, list_id: str) -> ContactList:
         advice = "`mailroom lists` shows them" if count else "there is none yet; `mailroom lists add` adds one"
         raise UnknownList(f"there is no list {list_id!r}: {advice}")
     return _list(row)
+
+
+def _stored(connection: Connection, account: str) -> Stored | None:
+    row = connection.execute(select(bounce_account).where(bounce_account.c.name == account)).one_or_none()
+    if row is None:
+        return None
+    return Stored(read_account(row), row.secret, _sharing(connection, account), row.updated_at)
+
+
+def _shared(one: ContactList) -> str:
+    return f"shares the account {one.account}" if one.account else "without a bounce account"
 
 
 def _sharing(connection: Connection, account: str) -> list[str]:

@@ -1,6 +1,8 @@
 """How an account proves who it is: with a password, or with an OAuth2 access token."""
 
+import ast
 import base64
+import re
 import ssl
 from collections.abc import Callable, Set
 from dataclasses import dataclass, field
@@ -96,7 +98,7 @@ class PasswordLogin:
         if said == _LOGIN_DISABLED:
             return LoginRefused(f"{host} takes no password over this connection: set tls to implicit or starttls")
         return LoginRefused(
-            f"{host} refused the login of {self.user}: {said or 'no reason given'}. Check user name and password"
+            f"{host} refused the login of {self.user}: {said.rstrip('.') or 'no reason given'}. Check user name and password"
         )
 
     def renew(self) -> bool:
@@ -196,11 +198,24 @@ class TokenLogin:
         return respond
 
 
+_BYTES: Final = re.compile(r"""b('.*'|".*")""", re.DOTALL)
+
+
+def _in_words(said: str) -> str:
+    """imaplib tells what the server said as Python writes bytes."""
+    if not _BYTES.fullmatch(said):
+        return said
+    try:
+        return bytes(ast.literal_eval(said)).decode(errors="replace")
+    except (ValueError, SyntaxError, TypeError):
+        return said
+
+
 def _send_imap(send: Callable[[], object], without_secrets: Callable[[str], str]) -> None:
     """IMAPClient says LoginError of everything; what imaplib knows better, that the connection broke, is let through again."""
     try:
         send()
     except LoginError as exc:
         is_broken = isinstance(exc.__context__, IMAPClientAbortError)
-        said = without_secrets(str(exc))
+        said = without_secrets(_in_words(str(exc)))
         raise (IMAPClientAbortError(said) if is_broken else LoginError(said)) from None

@@ -117,7 +117,10 @@ def _select(client: Any, folder: str, *, to_clean: bool) -> dict[bytes, Any]:
                 "Exchange Online took the login, and then did not open the mailbox: does the user name match the mailbox, and "
                 "has the application's service principal permission on it (Add-MailboxPermission)?"
             ) from exc
-        raise FolderMissing(f"the folder {folder!r} cannot be opened: {exc}") from exc
+        said = str(exc).rstrip(".")
+        raise FolderMissing(
+            f"the folder {folder!r} cannot be opened: {said}. Check its name; bounces come to INBOX unless a rule moves them"
+        ) from exc
     return selected
 
 

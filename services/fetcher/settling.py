@@ -112,7 +112,7 @@ class Settling:
         is_way_new = wanted.server is not None or new.protocol != old.protocol or wanted.tls or wanted.is_auto
         if is_way_new:
             has_own_port = old.port != default_port(old.protocol, old.tls)
-            if wanted.server is None and has_own_port and not wanted.is_auto:
+            if wanted.server is None and has_own_port:
                 port = old.port
             asks = replace(wanted, has_new_password=True) if not _stays_by_token(old, wanted) else _by_token(wanted)
             return self._settle(new, port, asks, list_id, stored, is_tried=is_tried)

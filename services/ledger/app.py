@@ -24,7 +24,7 @@ from shared.broker import BrokerBus
 from shared.bus import BatchLimits, Bus
 from shared.environment import Environment
 from shared.errors import Transient
-from shared.service import run_service, stop_on_signals
+from shared.service import repeating, run_service, stop_on_signals
 from shared.tables import connect, require_current
 from shared.tables.transactions import answers
 from shared.topology import LEDGER_ARCHIVE, LEDGER_DEAD, LEDGER_VERDICTS
@@ -130,24 +130,11 @@ def keeping_up(
     keep_mails: timedelta | None,
 ) -> Iterator[None]:
     """A round of upkeep before, and then one every second beside what is done within; at its end `stop` is set."""
-    tallies = SqlTallies(engine)
-
-    def upkeep() -> None:
-        while not stop.wait(UPKEEP_EVERY_S):
-            try:
-                keep_up(engine, projection, handler, keep_mails, tallies)
-            except Exception:  # a thread that ended here would leave Redis behind for good, and nobody would know
-                log.exception("upkeep_failed")
-
     # Before the first batch: new versions would soon hide that the database was restored from an older state.
     keep_up(engine, projection, handler)
-    thread = threading.Thread(target=upkeep, name="upkeep")
-    thread.start()
-    try:
+    upkeep = partial(keep_up, engine, projection, handler, keep_mails, SqlTallies(engine))
+    with repeating("upkeep", upkeep, UPKEEP_EVERY_S, stop):
         yield
-    finally:
-        stop.set()
-        thread.join()
 
 
 def serve() -> None:

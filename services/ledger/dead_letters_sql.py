@@ -23,6 +23,8 @@ DEAD: Final = "dead"
 REPLAYED: Final = "replayed"
 DISCARDED: Final = "discarded"
 STATES: Final = (DEAD, REPLAYED, DISCARDED)
+STAGES: Final = ("fetcher", "classifier", "ledger")
+"""The services on whose queues a message may die."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +32,7 @@ class Choice:
     """Which dead letters are meant; what is None does not narrow it."""
 
     stage: str | None = None
-    """The service whose queue it died on: fetcher, classifier or ledger."""
+    """One of STAGES."""
     letter_id: str | None = None
     """The id or its beginning."""
     reason: str | None = None
@@ -105,9 +107,9 @@ class SqlDeadLetters:
             row = connection.execute(select(dead_letter).where(dead_letter.c.letter_id == letter_id)).one_or_none()
         return (_filed(row), str(row.state)) if row else None
 
-    def replay_these(self, letters: Sequence[FiledLetter], publisher: Publisher) -> int:
+    def replay_these(self, letters: Sequence[FiledLetter], publisher: Publisher, who: str) -> int:
         """As `replay`, but these."""
-        return self._replay(letters, publisher)
+        return self._replay(letters, publisher, who)
 
     def discard(self, letter_ids: Sequence[str], who: str, why: str) -> int:
         """Those of them that are dead are put aside for good, with a word of who and why; how many. They stay in the table.
@@ -128,7 +130,9 @@ class SqlDeadLetters:
                     connection.execute(audit.insert().values(**said, what="discard letter", subject=letter_id))
         return discarded
 
-    def replay(self, choice: Choice, publisher: Publisher, progress: Callable[[int], None] = lambda done: None) -> int:
+    def replay(
+        self, choice: Choice, publisher: Publisher, who: str, progress: Callable[[int], None] = lambda done: None
+    ) -> int:
         """Publish those that are dead to their own queues, then mark them; how many. One of an unknown queue stays dead.
 
         Interrupted, it leaves letters that are dead still or were published twice: both are harmless. What dies again
@@ -139,14 +143,14 @@ class SqlDeadLetters:
         for filed in self.list(choice):
             page.append(filed)
             if len(page) == _PAGE:
-                replayed += self._replay(page, publisher)
+                replayed += self._replay(page, publisher, who)
                 progress(replayed)
                 page = []
-        replayed += self._replay(page, publisher)
+        replayed += self._replay(page, publisher, who)
         progress(replayed)
         return replayed
 
-    def _replay(self, letters: Sequence[FiledLetter], publisher: Publisher) -> int:
+    def _replay(self, letters: Sequence[FiledLetter], publisher: Publisher, who: str) -> int:
         # One that names no queue of ours would hold up all the others; it stays for a person to look at.
         page = [filed for filed in letters if queues_for(DEFAULT_EXCHANGE, filed.letter.queue)]
         publisher.publish([_message(filed.letter) for filed in page])
@@ -156,6 +160,9 @@ class SqlDeadLetters:
                 # With as many attempts as when it was read: one that died again meanwhile stays dead.
                 same = and_(dead_letter.c.letter_id == filed.letter.letter_id, dead_letter.c.attempts == filed.attempts)
                 connection.execute(update(dead_letter).where(same).values(state=REPLAYED, settled_at=now))
+            said = {"made_at": now, "who": storable(who, WHO_LENGTH), "what": "replay letter", "why": ""}
+            if page:
+                connection.execute(audit.insert(), [said | {"subject": one.letter.letter_id} for one in page])
         return len(page)
 
 

@@ -2,14 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Engine, and_, exists, or_, select
 
+from services.ledger.policy import State
 from shared.tables.ledger import address, archive, audit, raw, report
 from shared.tables.transactions import transaction
 
-UNIDENTIFIED = "unidentified"
+UNIDENTIFIED: Final = "unidentified"
+UNKNOWN: Final[Mapping[str, Any]] = {"state": State.OK.value, "soft": 0, "reason": None, "since": None}
+"""How an address stands that nothing is known of."""
 
 
 class Unrecognised(NamedTuple):

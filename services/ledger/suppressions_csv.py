@@ -4,14 +4,13 @@ import csv
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 from typing import Any, Final, TextIO
 
 from services.ledger.marking import Wish
 from services.ledger.policy import State
 from shared.addresses import normalise_address
-from shared.contacts import find_column, guess_delimiter, harmless, plain_names, read_address, read_head, restored
-from shared.errors import ConfigurationError, InvalidAddress
+from shared.contacts import Unreadable, harmless, plain_names, read_address, read_sheet, restored
+from shared.errors import InvalidAddress
 
 COLUMNS: Final = ("address", "state", "reason", "since", "soft", "hard", "why", "who")
 
@@ -38,14 +37,6 @@ class Passed:
     """A row that names an address which may be mailed."""
 
     line: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A row without a valid address or state, by its first line."""
-
-    line: int
-    cause: str
 
 
 def write_head(file: TextIO) -> None:
@@ -88,36 +79,20 @@ def read_wishes(
     The lines keep their ends. A row that cannot be read is told, and the next ones are read. Raises ConfigurationError
     when there is no such column.
     """
-    stream = iter(lines)
-    first_line = next(stream, "")
-    if not first_line.strip():
-        raise ConfigurationError(f"{where} is empty; a CSV with a head line was expected")
-    # Strict: a quote that is never closed is an error, and does not swallow the rows after it in silence.
-    reader = csv.reader(chain([first_line], stream), delimiter=guess_delimiter(first_line), strict=True)
-    head = read_head(reader, where)
-    names = plain_names(head)
-    index = find_column(head, column)
-    is_own = names.count("address") == 1 and index == names.index("address") and set(names) >= _OWN
-    while True:
-        line = reader.line_num + 1
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as exc:
-            lines_read = f" up to line {reader.line_num}" if reader.line_num > line else ""
-            yield Unreadable(line, f"this is not CSV, and was not read{lines_read}: {exc}")
-            continue
-        if not row:
+    sheet = read_sheet(lines, column, where)
+    names = plain_names(sheet.head)
+    is_own = names.count("address") == 1 and sheet.column == names.index("address") and set(names) >= _OWN
+    for row in sheet.rows:
+        if isinstance(row, Unreadable):
+            yield row
             continue
         try:
-            yield _own_wish(dict(zip(names, row, strict=False)), line, why) if is_own else _wish(row, index, why)
+            if is_own:
+                yield _own_wish(dict(zip(names, row.cells, strict=False)), row.line, why)
+            else:
+                yield Wish(read_address(row.address), why)
         except InvalidAddress as exc:
-            yield Unreadable(line, str(exc))
-
-
-def _wish(row: list[str], index: int, why: str) -> Wish:
-    return Wish(read_address(row[index] if index < len(row) else ""), why)
+            yield Unreadable(row.line, str(exc))
 
 
 def _own_wish(cells: dict[str, str], line: int, why: str) -> Wish | Passed | Unreadable:

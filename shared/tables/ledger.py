@@ -245,6 +245,7 @@ APPLYING: Final = "applying"
 """Its mails count, and not every address they name was judged anew yet."""
 APPLIED: Final = "applied"
 DROPPED: Final = "dropped"
+HOLD_STATES: Final = (HELD, APPLYING, APPLIED, DROPPED)
 KEPT_OUT: Final = (HELD, DROPPED)
 """States of a hold whose mails count for nothing."""
 

@@ -103,6 +103,9 @@ def test_filter_passes_the_rows_that_may_be_mailed(mailroom) -> None:  # type: i
     assert broken.returncode == 2
     assert broken.stdout == "name,email\n"
     assert "line 2" in broken.stderr
+    unclosed = mailroom("filter", stdin='name,email\n"Open,ann@example.org\n"C",cyd@example.org\nDan,dan@example.org\n')
+    assert (unclosed.returncode, unclosed.stdout) == (2, "name,email\nDan,dan@example.org\n")
+    assert "line 2: this is not CSV" in unclosed.stderr
 
 
 def test_a_service_that_is_not_configured_names_every_variable(mailroom) -> None:  # type: ignore[no-untyped-def]

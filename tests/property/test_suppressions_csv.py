@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from services.ledger.marking import Wish
 from services.ledger.policy import State
-from services.ledger.suppressions_csv import Listed, Passed, Unreadable, read_wishes, write_head, write_rows
+from services.ledger.suppressions_csv import Listed, Passed, read_wishes, write_head, write_rows
 from shared.addresses import normalise_address
-from shared.contacts import harmless, read_address, restored
+from shared.contacts import Unreadable, harmless, read_address, restored
 from shared.errors import InvalidAddress
 
 FORMULA = tuple("=+-@\t\r\n＝＋－＠")

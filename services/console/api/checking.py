@@ -1,6 +1,6 @@
 """May these addresses be mailed?"""
 
-from typing import Any, Final
+from typing import Any
 
 import orjson
 from apiflask import APIBlueprint, Schema
@@ -11,14 +11,12 @@ from marshmallow import fields, validate
 from services.console.api.schemas import Addresses
 from services.console.backing import backing
 from services.console.tokens import Scope, needs_scope
+from services.ledger.looking_sql import UNKNOWN
+from services.ledger.policy import State
 from shared.addresses import normalise_address, normalise_addresses
 from shared.errors import InvalidAddress
 
 blueprint = APIBlueprint("api_check", __name__, tag="check")
-
-OK: Final = "ok"
-BOUNCED: Final = "bounced"
-SUPPRESSED: Final = "suppressed"
 
 
 class CheckSchema(Schema):
@@ -33,7 +31,7 @@ class AnswerSchema(Schema):
 
     address = fields.String(required=True, metadata={"description": "As it was given."})
     suppressed = fields.Boolean(required=True, metadata={"description": "It must not be mailed."})
-    state = fields.String(validate=validate.OneOf([OK, BOUNCED, SUPPRESSED]))
+    state = fields.String(validate=validate.OneOf([state.value for state in State]))
     reason = fields.String(allow_none=True)
     since = fields.AwareDateTime(allow_none=True)
     soft = fields.Integer(metadata={"description": "Soft bounces that count."})
@@ -70,7 +68,7 @@ def check(asked: dict[str, Any]) -> ResponseReturnValue:
     if asked["details"]:
         known = backing().looking.standings([normalised for _, normalised in given])
         for answer, (_, normalised) in zip(answers, given, strict=True):
-            answer |= known.get(normalised, {"state": OK, "reason": None, "since": None, "soft": 0})
+            answer |= known.get(normalised, UNKNOWN)
     return Response(orjson.dumps({"answers": answers, "invalid": invalid}), mimetype="application/json")
 
 

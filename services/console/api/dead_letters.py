@@ -14,18 +14,17 @@ from services.console.api.door import token
 from services.console.api.schemas import AfterSchema, WhySchema, next_field
 from services.console.backing import backing
 from services.console.tokens import Scope, needs_scope
-from services.ledger.dead_letters_sql import DEAD, STATES, Choice, FiledLetter
+from services.ledger.dead_letters_sql import DEAD, STAGES, STATES, Choice, FiledLetter
 
 blueprint = APIBlueprint("api_dead_letters", __name__, tag="dead letters")
 
 _MOST: Final = 1000
-_STAGES: Final = ("fetcher", "classifier", "ledger")
 
 
 class ChoiceSchema(AfterSchema):
     """Which of them."""
 
-    stage = fields.String(validate=validate.OneOf(_STAGES))
+    stage = fields.String(validate=validate.OneOf(STAGES))
     reason = fields.String(validate=validate.Length(1, 200), metadata={"description": "A part of it."})
     state = fields.String(load_default=DEAD, validate=validate.OneOf(STATES))
 
@@ -118,7 +117,7 @@ def replay(asked: dict[str, Any]) -> ResponseReturnValue:
     letters = backing().dead_letters
     found = (letters.find(letter_id) for letter_id in dict.fromkeys(asked["letter_ids"]))
     chosen = [one[0] for one in found if one is not None and one[1] == DEAD]
-    return {"done": letters.replay_these(chosen, backing().publisher)}
+    return {"done": letters.replay_these(chosen, backing().publisher, token().who)}
 
 
 @blueprint.post("/dead-letters/discard")

@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from apiflask import APIFlask
-from flask import Blueprint, Response, current_app, jsonify, render_template, send_from_directory
+from flask import Blueprint, Response, current_app, render_template, send_from_directory
 from flask.typing import ResponseReturnValue
 from swagger_ui_bundle import swagger_ui_path
 
@@ -18,6 +18,7 @@ _POLICY: Final = (
     "base-uri 'none'; frame-ancestors 'none'"
 )
 """Swagger UI writes styles into its elements; scripts stay our own files."""
+_BUILT: Final = "mailroom.openapi"
 _UI_FILES: Final = ("swagger-ui.css", "swagger-ui-bundle.js")
 _PROBLEMS: Final = {
     "400": "The request cannot be read.",
@@ -38,7 +39,9 @@ _PROBLEMS: Final = {
 def openapi() -> ResponseReturnValue:
     """The description for programs."""
     app: Any = current_app
-    return jsonify(app.spec)
+    if _BUILT not in app.extensions:  # routes are registered once, and anybody may ask as often as they like
+        app.extensions[_BUILT] = app.json.dumps(app.spec)
+    return Response(app.extensions[_BUILT], mimetype=JSON)
 
 
 @blueprint.get("/docs")

@@ -15,6 +15,7 @@ from shared.errors import Transient
 
 PREFIX: Final = "/api/v1"
 LONGEST_KEY: Final = 128
+_FORM: Final = "application/x-www-form-urlencoded"
 _REPEATED: Final = "Idempotency-Replayed"
 
 log = structlog.get_logger(__name__)
@@ -63,9 +64,10 @@ def _check_token() -> Response | None:
     kind, _, text = request.headers.get("Authorization", "").partition(" ")
     found = backing().tokens.find(text.strip()) if kind.lower() == "bearer" else None
     if found is None:
+        what = "The token is unknown, or was revoked" if text else "A token is needed"
         return problem(
             401,
-            "A token is needed: send Authorization: Bearer TOKEN. An administrator makes one under API Tokens.",
+            f"{what}: send Authorization: Bearer TOKEN. An administrator makes one under API Tokens.",
             WWW_Authenticate="Bearer",
         )
     wait_s = backing().pace.wait(found.name)
@@ -79,6 +81,8 @@ def _check_token() -> Response | None:
 
 def _check_json() -> Response | None:
     """What webargs reads with the standard library may hold what no database keeps: NUL, and lone surrogates."""
+    if request.mimetype == _FORM and request.get_data(cache=True):  # as curl says of whatever it sends
+        return problem(415, "That is said to be a form: send Content-Type: application/json.")
     if request.is_json and request.get_data(cache=True):
         try:
             current_app.json.loads(request.get_data())

@@ -12,7 +12,8 @@ class ApiJson(JSONProvider):
     def dumps(self, obj: Any, **more: Any) -> str:
         """Text, for templates, too."""
         del more
-        return orjson.dumps(obj, default=str, option=orjson.OPT_NON_STR_KEYS).decode()
+        # marshmallow tells what is wrong in a list by the number of the element.
+        return orjson.dumps(obj, option=orjson.OPT_NON_STR_KEYS).decode()
 
     def loads(self, s: str | bytes, **more: Any) -> Any:
         """Raises ValueError, which is answered as a request that cannot be read."""

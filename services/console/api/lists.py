@@ -7,6 +7,7 @@ from flask.typing import ResponseReturnValue
 from marshmallow import fields, validate
 
 from services.console.api import cursors
+from services.console.api.door import token
 from services.console.api.schemas import AfterSchema, next_field
 from services.console.backing import backing
 from services.console.tokens import Scope, needs_scope
@@ -15,7 +16,7 @@ from services.fetcher.as_json import list_as_json, trial_as_json
 from services.fetcher.endpoint import Protocol, Tls
 from services.fetcher.keeping import Keeping
 from services.fetcher.lists import ContactList
-from services.fetcher.lists_sql import Stored, UnknownList
+from services.fetcher.lists_sql import UnknownList
 from services.fetcher.settling import Wanted
 
 blueprint = APIBlueprint("api_lists", __name__, tag="lists")
@@ -147,7 +148,7 @@ def add(given: dict[str, Any]) -> ResponseReturnValue:
 @needs_scope(Scope.LISTS)
 def change(list_id: str, given: dict[str, Any]) -> ResponseReturnValue:
     """The account changes for all lists that share it. Another way to the mailbox is tried first, and needs the password."""
-    before, stored = _find(list_id)
+    before, stored = backing().lists.find_with_account(list_id)
     wanted, password = _wanted(given.get("account", {}))
     one = ContactList(
         list_id,
@@ -164,7 +165,7 @@ def change(list_id: str, given: dict[str, Any]) -> ResponseReturnValue:
 @needs_scope(Scope.LISTS)
 def remove(list_id: str) -> ResponseReturnValue:
     """And its account, if no other list has it. What was found, reported and counted stays."""
-    backing().lists.remove(list_id)
+    backing().lists.remove(list_id, token().who)
     return "", 204
 
 
@@ -180,17 +181,12 @@ def test(list_id: str) -> ResponseReturnValue:
     return trial_as_json(list_id, settling(TypedPassword("")).try_stored(stored))
 
 
-def _find(list_id: str) -> tuple[ContactList, Stored | None]:
-    one = backing().lists.find_list(list_id)
-    return one, backing().lists.find_account(one.account) if one.account else None
-
-
 def _told(list_id: str) -> dict[str, Any]:
-    return list_as_json(*_find(list_id))
+    return list_as_json(*backing().lists.find_with_account(list_id))
 
 
 def _keeping(password: TypedPassword) -> Keeping:
-    return Keeping(backing().lists, settling(password))
+    return Keeping(backing().lists, settling(password), token().who)
 
 
 def _wanted(given: dict[str, Any]) -> tuple[Wanted, TypedPassword]:

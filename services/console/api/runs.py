@@ -16,6 +16,7 @@ from services.console.held_runs import apply_run, progress_of
 from services.console.tokens import Scope, needs_scope
 from services.fetcher.asking import ask
 from services.scheduler.passes_sql import RunSeen, read_runs
+from shared.tables.ledger import HOLD_STATES
 
 blueprint = APIBlueprint("api_runs", __name__, tag="runs")
 
@@ -42,7 +43,7 @@ class ProgressSchema(Schema):
     state = fields.String(
         required=True,
         allow_none=True,
-        validate=validate.OneOf(["held", "applying", "applied", "dropped"]),
+        validate=validate.OneOf(HOLD_STATES),
         metadata={"description": "Null for one that never was held."},
     )
     phase = fields.String(required=True)

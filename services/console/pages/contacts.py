@@ -10,11 +10,13 @@ from flask.typing import ResponseReturnValue
 from marshmallow import Schema, fields, validate
 
 from services.console.backing import backing
-from services.console.contacts_csv import Unreadable, read_contacts, write_contacts, write_head
+from services.console.contacts_csv import read_contacts, write_contacts, write_head
 from services.console.contacts_sql import Added
 from services.console.forms import Form, read_form
 from services.console.paging import Page, after_of
 from services.console.roles import Role, needs
+from services.console.sessions import person
+from shared.contacts import Unreadable
 from shared.errors import ConfigurationError
 
 blueprint = Blueprint("contacts", __name__, url_prefix="/lists/<list_id>/contacts")
@@ -54,7 +56,7 @@ def take(list_id: str) -> ResponseReturnValue:
         done = Added()
         try:
             rows = read_contacts(lines, form.data.get("column"), "The file")
-            for so_far in backing().contacts.add(list_id, wrong.without(rows)):
+            for so_far in backing().contacts.add(list_id, wrong.without(rows), person().name):
                 done = so_far
         except ConfigurationError as exc:
             form.refuse("_schema", f"{exc}. {done.added:,} were added before that." if done.added else str(exc))

@@ -14,7 +14,7 @@ from services.console.pages.mails import SHOWN_BYTES, as_text
 from services.console.paging import Page, moment_after
 from services.console.roles import Role, needs
 from services.console.sessions import person
-from services.ledger.dead_letters_sql import DEAD, STATES, Choice, FiledLetter
+from services.ledger.dead_letters_sql import DEAD, STAGES, STATES, Choice, FiledLetter
 
 blueprint = Blueprint("dead_letters", __name__, url_prefix="/dead-letters")
 
@@ -23,7 +23,6 @@ REPLAYED_AT_ONCE: Final = 1_000
 """A person who replays all of a choice waits for no more than so many."""
 COUNTED: Final = 10_000
 """Beyond it a page says that there are more."""
-STAGES: Final = ("fetcher", "classifier", "ledger")
 
 
 class DiscardSchema(Schema):
@@ -85,7 +84,7 @@ def replay() -> ResponseReturnValue:
     if not chosen:
         flash("Tick the letters first.", "warning")
         return redirect(_back())
-    done = letters.replay_these(chosen, backing().publisher)
+    done = letters.replay_these(chosen, backing().publisher, person().name)
     if done:
         flash(f"{done:,} replayed. What cannot be handled again comes back here with its count.", "success")
     if done < len(chosen):

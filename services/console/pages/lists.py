@@ -12,6 +12,7 @@ from services.console.backing import backing
 from services.console.forms import Form, read_form
 from services.console.paging import Page, after_of
 from services.console.roles import Role, needs
+from services.console.sessions import person
 from services.console.trials import TypedPassword, settling, trial_of
 from services.fetcher.keeping import Keeping
 from services.fetcher.lists import ContactList
@@ -62,7 +63,7 @@ def create() -> ResponseReturnValue:
 
     def save(password: TypedPassword) -> str:
         one = ContactList(form.data["list_id"], form.data["bounce_email"], form.data.get("title", ""))
-        Keeping(backing().lists, settling(password)).add(one, wanted_of(form.data, None, password))
+        Keeping(backing().lists, settling(password), person().name).add(one, wanted_of(form.data, None, password))
         return one.list_id
 
     return _saved(form, None, None, save)
@@ -72,7 +73,7 @@ def create() -> ResponseReturnValue:
 @needs(Role.ADMINISTRATOR)
 def edit(list_id: str) -> ResponseReturnValue:
     """The form with what is stored; never the password."""
-    one, stored = _find(list_id)
+    one, stored = backing().lists.find_with_account(list_id)
     return _page(Form(ListSchema(), values_of(one, stored)), one, stored)
 
 
@@ -80,12 +81,14 @@ def edit(list_id: str) -> ResponseReturnValue:
 @needs(Role.ADMINISTRATOR)
 def change(list_id: str) -> ResponseReturnValue:
     """Save, after a test if the way to the mailbox changed."""
-    one, stored = _find(list_id)
+    one, stored = backing().lists.find_with_account(list_id)
     form = read_form(ListSchema(), request.form)
 
     def save(password: TypedPassword) -> str:
         changed = replace(one, bounce_email=form.data["bounce_email"], title=form.data.get("title", ""))
-        Keeping(backing().lists, settling(password)).change(changed, stored, wanted_of(form.data, stored, password))
+        Keeping(backing().lists, settling(password), person().name).change(
+            changed, stored, wanted_of(form.data, stored, password)
+        )
         return list_id
 
     return _saved(form, one, stored, save)
@@ -102,7 +105,7 @@ def test_new() -> ResponseReturnValue:
 @needs(Role.ADMINISTRATOR)
 def test(list_id: str) -> ResponseReturnValue:
     """[Test Bounce Settings] on what was typed, before it is saved."""
-    one, stored = _find(list_id)
+    one, stored = backing().lists.find_with_account(list_id)
     return _tested(read_form(ListSchema(), request.form), one, stored)
 
 
@@ -110,15 +113,9 @@ def test(list_id: str) -> ResponseReturnValue:
 @needs(Role.ADMINISTRATOR)
 def remove(list_id: str) -> ResponseReturnValue:
     """The list, and its account if no other has it."""
-    dropped = backing().lists.remove(list_id)
+    dropped = backing().lists.remove(list_id, person().name)
     flash(f"{list_id} is removed" + (f", with its account {dropped}." if dropped else "."), "success")
     return redirect(url_for("lists.view"))
-
-
-def _find(list_id: str) -> tuple[ContactList, Stored | None]:
-    store = backing().lists
-    one = store.find_list(list_id)
-    return one, store.find_account(one.account) if one.account else None
 
 
 def _saved(

@@ -55,6 +55,8 @@ def log_in() -> ResponseReturnValue:
 @needs(Role.ANYBODY)
 def by_link(link: str) -> ResponseReturnValue:
     """With the link that whoever started this process was shown; once."""
+    if request.method == "HEAD":  # whoever looks whether it is there has not used it
+        return ""
     own = backing().link
     name = own.use(link) if own else None
     token = backing().people.let_in(name) if name else None

@@ -56,7 +56,7 @@ def picked() -> ResponseReturnValue:
 @needs(Role.OPERATOR)
 def server(list_id: str) -> ResponseReturnValue:
     """Step 2."""
-    one, stored = _find(list_id)
+    one, stored = backing().lists.find_with_account(list_id)
     return _step(1, "process/server.html", list=one, stored=stored, form=Form(_no_fields()), trial=None, how="")
 
 
@@ -64,7 +64,7 @@ def server(list_id: str) -> ResponseReturnValue:
 @needs(Role.OPERATOR)
 def connect(list_id: str) -> ResponseReturnValue:
     """[Test Connection and Continue], or switch automatic processing on."""
-    one, stored = _find(list_id)
+    one, stored = backing().lists.find_with_account(list_id)
     if stored is None:
         return redirect(url_for("process.server", list_id=list_id))
     how = request.form.get("how", "")
@@ -82,7 +82,9 @@ def connect(list_id: str) -> ResponseReturnValue:
             trial = trial_of(list_id, one.bounce_email, stored, wanted, password)
             if trial.error is None:
                 if password.is_given:
-                    Keeping(backing().lists, settling(password)).change(one, stored, wanted, is_tried=False)
+                    Keeping(backing().lists, settling(password), person().name).change(
+                        one, stored, wanted, is_tried=False
+                    )
                 return redirect(url_for("process.ready", list_id=list_id, mails=trial.mails))
         except ConfigurationError as exc:
             form.refuse("_schema", str(exc))
@@ -93,7 +95,7 @@ def connect(list_id: str) -> ResponseReturnValue:
 @needs(Role.OPERATOR)
 def ready(list_id: str) -> ResponseReturnValue:
     """Step 3, before it begins."""
-    one, stored = _find(list_id)
+    one, stored = backing().lists.find_with_account(list_id)
     return _step(2, "process/ready.html", list=one, stored=stored, mails=request.args.get("mails", type=int))
 
 
@@ -101,7 +103,7 @@ def ready(list_id: str) -> ResponseReturnValue:
 @needs(Role.OPERATOR)
 def find(list_id: str) -> ResponseReturnValue:
     """[Find Bounces]: begin a held run."""
-    _, stored = _find(list_id)
+    _, stored = backing().lists.find_with_account(list_id)
     if stored is None:
         return redirect(url_for("process.server", list_id=list_id))
     run_id = ask(backing().publisher, stored.account.name, backing().runs, person().name)
@@ -161,18 +163,12 @@ def _step_of(seen: dict[str, Any]) -> int:
 def _switch_on(one: ContactList, stored: Stored) -> None:
     interval_s = stored.account.interval_s or DEFAULT_INTERVAL_S
     wanted = Wanted(interval_s=interval_s, is_active=True)
-    Keeping(backing().lists, settling(TypedPassword(""))).change(one, stored, wanted, is_tried=False)
+    Keeping(backing().lists, settling(TypedPassword("")), person().name).change(one, stored, wanted, is_tried=False)
     flash(
         f"The bounces of {one.title or one.list_id} are processed automatically, every {interval_s // 60} minutes, as long as "
         "the scheduler runs.",
         "success",
     )
-
-
-def _find(list_id: str) -> tuple[ContactList, Stored | None]:
-    store = backing().lists
-    one = store.find_list(list_id)
-    return one, store.find_account(one.account) if one.account else None
 
 
 def _no_fields() -> Schema:

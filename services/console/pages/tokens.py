@@ -8,20 +8,10 @@ from services.console.backing import backing
 from services.console.forms import Form, read_form
 from services.console.roles import Role, needs
 from services.console.sessions import person
-from services.console.tokens import Scope
+from services.console.tokens import MEANING, Scope
 from shared.errors import ConfigurationError
 
 blueprint = Blueprint("tokens", __name__, url_prefix="/tokens")
-
-MEANING = {
-    Scope.CHECK: "may these addresses be mailed?",
-    Scope.SUPPRESS: "suppress and release addresses",
-    Scope.HISTORY: "what is known of an address",
-    Scope.LISTS: "contact lists and bounce accounts",
-    Scope.RUNS: "begin, watch, apply and drop runs",
-    Scope.DEAD_LETTERS: "look at, replay and discard dead letters",
-    Scope.INTAKE: "hand raw bounces in",
-}
 
 
 class NewTokenSchema(Schema):

@@ -103,6 +103,8 @@ def test_auto_detect_finds_starttls_and_stores_it(lists: Lists, dovecot: Dovecot
     assert lists.show("weekly")["account"]["tls"] == "starttls"
     tested = json.loads(lists("test", "weekly", "--json").stdout)
     assert [one["tls"] for one in tested["attempts"]] == ["starttls"]  # nothing is guessed any more
+    again = lists("edit", "weekly", "--tls", "auto")
+    assert f"tried port {dovecot.pop3_port} with STARTTLS: ok" in again.stdout, "a port of one's own stays"
 
 
 def test_lists_with_one_mailbox_share_it(lists: Lists) -> None:

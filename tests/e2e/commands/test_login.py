@@ -255,6 +255,7 @@ class TestNothingChanges:
         assert endpoint.asked == []
 
     def test_nothing_more_is_typed(self, log_in: LogIn, engine: Engine, endpoint: TokenEndpoint) -> None:
+        self.refused(log_in("weekly", typed=""), engine, "nobody answers here: give --way")
         self.refused(log_in(*self.APP, typed="tenant\n"), engine, "nobody answers here: give --client-id")
         self.refused(
             log_in(*self.APP, typed="tenant\napp-1\n"), engine, "nobody answers here: give --client-secret-file"

@@ -130,6 +130,8 @@ def test_from_a_mailbox_to_the_answer_for_senders(kind: str, request: pytest.Fix
 
 def test_the_link_is_good_once_and_the_key_is_kept(laptop: Place) -> None:
     with laptop.up() as (_, link):
+        with urllib.request.urlopen(urllib.request.Request(link, method="HEAD"), timeout=10) as looked:
+            assert looked.status == 200, "whoever looks whether it is there uses nothing up"
         assert "Dashboard" in browser()(link)[1]
         ended, page = browser()(link)
         assert ended.endswith("/login")

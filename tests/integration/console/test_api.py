@@ -322,7 +322,7 @@ class TestIntake:
 class TestListsAndRuns:
     def test_lists_come_in_pages(self, filled: Filled, ask: Ask) -> None:
         for number in range(7):
-            filled.backing.lists.add(ContactList(f"list{number}", "bounce@example.com"), None, None)
+            filled.backing.lists.add(ContactList(f"list{number}", "bounce@example.com"), None, None, "tests")
         names, after = [], ""
         while after is not None:
             page = ask("GET", f"/lists?limit=3&after={after}").get_json()

@@ -25,12 +25,12 @@ ROWS = "Name;E-Mail\nJane;GONE@example.net\nJoe;joe@example.org\nNobody;no addre
 @pytest.fixture(autouse=True)
 def contacts(filled: Filled) -> SqlContacts:
     """Of a list that has none yet."""
-    filled.backing.lists.add(ContactList("shop", "bounce@example.com"), None, None)
+    filled.backing.lists.add(ContactList("shop", "bounce@example.com"), None, None, "tests")
     return filled.backing.contacts
 
 
 def add(contacts: SqlContacts, addresses: list[str]) -> tuple[int, int]:
-    done = list(contacts.add("shop", addresses))[-1]
+    done = list(contacts.add("shop", addresses, "tests"))[-1]
     return done.added, done.already
 
 
@@ -57,7 +57,7 @@ def test_each_is_on_a_list_once_and_counted(contacts: SqlContacts, monkeypatch: 
     assert len(pages) == 5
     assert [one for page in pages for one in page] == sorted(f"user{number}@example.com" for number in range(30))
     with pytest.raises(UnknownList):
-        list(contacts.add("nothing", ["a@example.com"]))
+        list(contacts.add("nothing", ["a@example.com"], "tests"))
 
 
 def test_those_that_bounced_are_found_a_stretch_at_a_time(
@@ -114,11 +114,19 @@ def test_many_come_in_pages(filled: Filled, contacts: SqlContacts) -> None:
         ("name\nJane Doe\n", {"column": "email"}, "no column is named"),
         ("a;b\n1;2\n", {}, "no column is named email"),
         ("\x00e\x00m\n", {}, "UTF-16"),
+        ("\x89PNG\r\n\x1a\nIHDR\n", {}, "no column is named email"),
     ],
 )
 def test_what_is_no_list_of_contacts(filled: Filled, text: str, fields: dict[str, str], says: str) -> None:
     answer = send(client_of(filled.app, Role.ADMINISTRATOR), text, **fields)
     assert (answer.status_code, says in answer.text) == (422, True)
+
+
+def test_a_row_that_is_no_csv_is_told_and_the_next_are_read(filled: Filled, contacts: SqlContacts) -> None:
+    text = 'email,name\nann@example.org,"Open\nbob@example.org,B\ncyd@example.org,"C"\ndan@example.org,D\n'
+    shown = send(client_of(filled.app, Role.ADMINISTRATOR), text).text
+    assert ("1 added" in shown, "line 2: this is not CSV, and was not read up to line 4" in shown) == (True, True)
+    assert [one.recipient for one in contacts.page("shop", "", 10)] == ["dan@example.org"]
 
 
 def test_a_formula_stays_text(filled: Filled, contacts: SqlContacts) -> None:
@@ -130,10 +138,10 @@ def test_a_formula_stays_text(filled: Filled, contacts: SqlContacts) -> None:
 
 
 def test_a_list_is_removed_with_its_contacts(filled: Filled, contacts: SqlContacts) -> None:
-    filled.backing.lists.add(ContactList("other", "bounce@example.com"), None, None)
-    list(contacts.add("other", ["jane@example.com"]))
+    filled.backing.lists.add(ContactList("other", "bounce@example.com"), None, None, "tests")
+    list(contacts.add("other", ["jane@example.com"], "tests"))
     add(contacts, [f"user{number}@example.com" for number in range(10)])
-    filled.backing.lists.remove("shop")
+    filled.backing.lists.remove("shop", "tests")
     with filled.backing.engine.connect() as connection:
         left = connection.execute(select(contact.c.list_id, func.count()).group_by(contact.c.list_id)).all()
     assert sorted(map(tuple, left)) == [("other", 1), ("weekly", len(CONTACTS))]

@@ -203,7 +203,7 @@ class TestLists:
     def test_many_come_in_pages_and_are_found_by_words(self, filled: Filled) -> None:
         for number in range(120):
             filled.backing.lists.add(
-                ContactList(f"shop-{number:03}", f"bounce{number}@example.com", "50% off"), None, None
+                ContactList(f"shop-{number:03}", f"bounce{number}@example.com", "50% off"), None, None, "tests"
             )
         client = client_of(filled.app, Role.ADMINISTRATOR)
         for address in ("/lists/", "/process/"):
@@ -221,3 +221,10 @@ class TestLists:
         for address in ("/lists/nothing/edit", "/process/list/nothing", "/process/list/nothing/find"):
             answer = client.get(address)
             assert (answer.status_code, "There is no such page" in answer.text) == (404, True)
+
+    def test_what_was_typed_stays_when_an_address_is_none(self, filled: Filled) -> None:
+        client = client_of(filled.app, Role.ADMINISTRATOR)
+        typed = {"list_id": "shop", "title": "The shop", "bounce_email": "bounce", "server": "pop.example.com"}
+        for path in ("/lists/new", "/lists/test"):
+            shown = post(client, path, **typed)
+            assert ("is no e-mail address" in shown, "pop.example.com" in shown) == (True, True)

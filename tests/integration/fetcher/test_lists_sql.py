@@ -24,6 +24,7 @@ from shared.errors import ConfigurationError
 from shared.secrets import SecretBox, new_key, open_secret_box
 from shared.tables import connect, upgrade
 from shared.tables.fetcher import bounce_account, run
+from shared.tables.ledger import audit
 from shared.topology import FETCHER_REQUESTS
 from shared.wire import fetch_request_message
 from tests.integration.fetcher.conftest import POP3, account_of
@@ -57,7 +58,7 @@ def add(lists: SqlLists, name: str = "news", password: str = "canary", account: 
     """A list with an account of its own of the same name."""
     account = replace(account, name=name, user=account.user if name == "news" else f"{name}@example.com")
     one = ContactList(name, "bounce@example.com", account=name)
-    lists.add(one, account, box().seal(password, account.secret_purpose))
+    lists.add(one, account, box().seal(password, account.secret_purpose), "tests")
     return account
 
 
@@ -89,7 +90,7 @@ def test_a_change_is_seen_by_the_next_request(lists: SqlLists) -> None:
     account = add(lists)
     assert book.find("news").endpoint.port == 995
     moved = replace(account, port=2995)
-    lists.change_account(seen(lists), moved, box().seal("other", moved.secret_purpose))
+    lists.change_account(seen(lists), moved, box().seal("other", moved.secret_purpose), "tests")
     assert (book.find("news").endpoint.port, password_of(book.find("news"))) == (2995, "other")
 
 
@@ -97,12 +98,12 @@ def test_a_bounce_is_of_a_list_only_where_no_other_shares_the_account(lists: Sql
     book = SqlAccounts(lists, box)
     add(lists)
     assert book.find("news").list_id == "news"
-    lists.add(ContactList("shop", "bounce@example.com", account="news"), None, None)
+    lists.add(ContactList("shop", "bounce@example.com", account="news"), None, None, "tests")
     assert book.find("news").list_id is None
     assert lists.account_of("shop") == "news"
-    assert lists.remove("news") is None
+    assert lists.remove("news", "tests") is None
     assert book.find("news").list_id == "shop"
-    assert lists.remove("shop") == "news"
+    assert lists.remove("shop", "tests") == "news"
     with pytest.raises(UnknownAccount, match="mailroom lists add"):
         book.find("news")
 
@@ -110,10 +111,12 @@ def test_a_bounce_is_of_a_list_only_where_no_other_shares_the_account(lists: Sql
 def test_the_same_mailbox_twice_is_refused(lists: SqlLists) -> None:
     account = add(lists)
     with pytest.raises(ConfigurationError, match="reads that mailbox already"):
-        lists.add(ContactList("shop", "b@example.com", account="shop"), replace(account, name="shop"), "sealed")
+        lists.add(
+            ContactList("shop", "b@example.com", account="shop"), replace(account, name="shop"), "sealed", "tests"
+        )
     assert [one.list_id for one in lists.lists()] == ["news"]
     with pytest.raises(ConfigurationError, match="is there already"):
-        lists.add(ContactList("news", "b@example.com"), None, None)
+        lists.add(ContactList("news", "b@example.com"), None, None, "tests")
 
 
 def test_the_same_mailbox_by_another_protocol_is_refused_to_the_second_of_two(lists: SqlLists) -> None:
@@ -121,7 +124,7 @@ def test_the_same_mailbox_by_another_protocol_is_refused_to_the_second_of_two(li
     account = add(lists)
     other = replace(account, name="shop", protocol=Protocol.IMAP, port=993, folder="INBOX")
     with pytest.raises(ConfigurationError, match="'news' reads that mailbox already"):
-        lists.add(ContactList("shop", "b@example.com", account="shop"), other, "sealed")
+        lists.add(ContactList("shop", "b@example.com", account="shop"), other, "sealed", "tests")
 
 
 @pytest.mark.parametrize("what", ["settings", "secret", "login"])
@@ -129,33 +132,33 @@ def test_what_somebody_else_wrote_meanwhile_is_not_written_over(lists: SqlLists,
     account = add(lists)
     before = seen(lists)
     if what == "settings":
-        lists.change_account(before, replace(account, empty="all"), before.secret)
+        lists.change_account(before, replace(account, empty="all"), before.secret, "tests")
     elif what == "secret":
         assert rotate(database, box(new_key(), KEY)).anew == 1
     else:
         change_row(database, "news", updated_at=datetime.now(UTC), secret=None, login="oauth2")
     now = seen(lists)
     with pytest.raises(ConfigurationError, match="somebody changed the account 'news' meanwhile"):
-        lists.change_account(before, replace(account, empty="nothing"), before.secret)
+        lists.change_account(before, replace(account, empty="nothing"), before.secret, "tests")
     assert seen(lists) == now
-    lists.remove("news")
+    lists.remove("news", "tests")
     with pytest.raises(ConfigurationError, match="removed meanwhile"):
-        lists.change_account(before, account, before.secret)
+        lists.change_account(before, account, before.secret, "tests")
 
 
 def test_a_lists_title_is_changed_and_not_its_account(lists: SqlLists) -> None:
     add(lists)
     one = lists.find_list("news")
-    lists.change_account(seen(lists), replace(NEWS, name="news-2", host="other.example.com"), None)
-    lists.change_list(replace(one, title="News"))
+    lists.change_account(seen(lists), replace(NEWS, name="news-2", host="other.example.com"), None, "tests")
+    lists.change_list(replace(one, title="News"), "tests")
     assert (lists.find_list("news").title, lists.find_list("news").account) == ("News", "news-2")
 
 
 def test_another_mailbox_is_another_account_for_all_its_lists(lists: SqlLists) -> None:
     account = add(lists)
-    lists.add(ContactList("shop", "bounce@example.com", account="news"), None, None)
+    lists.add(ContactList("shop", "bounce@example.com", account="news"), None, None, "tests")
     new = replace(account, name="news-2", host="other.example.com")
-    lists.change_account(seen(lists), new, box().seal("canary", new.secret_purpose))
+    lists.change_account(seen(lists), new, box().seal("canary", new.secret_purpose), "tests")
     assert {one.account for one in lists.lists()} == {"news-2"}
     assert [stored.account for stored in lists.accounts()] == [new]
 
@@ -164,7 +167,7 @@ def test_a_name_under_which_something_was_found_is_taken_for_good(lists: SqlList
     add(lists)
     SqlCheckpoint(database).begin_run("run-1", "news", datetime.now(UTC))
     assert not lists.is_taken("shop")
-    lists.remove("news")
+    lists.remove("news", "tests")
     assert lists.is_taken("news")
 
 
@@ -173,7 +176,7 @@ def test_a_list_that_is_not_there(lists: SqlLists) -> None:
         lists.find_list("news")
     add(lists)
     with pytest.raises(UnknownList, match="`mailroom lists` shows them"):
-        lists.remove("other")
+        lists.remove("other", "tests")
     assert lists.account_of("other") == "other"  # an account of a file may have that name
 
 
@@ -284,3 +287,26 @@ def test_a_rotation_leaves_what_it_cannot_open_and_says_so(lists: SqlLists, data
     done = rotate(database, box(new_key(), KEY), batch=1)
     assert (done.anew, len(done.failures)) == (2, 1)
     assert "'b'" in done.failures[0]
+
+
+def test_who_changed_what_stands_in_the_audit_without_a_secret(lists: SqlLists, database: Engine) -> None:
+    account = add(lists, password="canary-1")
+    moved = replace(
+        account, host="imap.example.com", port=143, tls=Tls.STARTTLS, protocol=Protocol.IMAP, folder="INBOX"
+    )
+    lists.change_account(seen(lists), moved, box().seal("canary-2", moved.secret_purpose), "jane")
+    lists.change_list(ContactList("news", "other@example.com", "News"), "jane")
+    lists.change_list(ContactList("news", "other@example.com", "News"), "nobody")
+    lists.remove("news", "jane")
+    with database.begin() as connection:
+        told = connection.execute(select(audit.c.who, audit.c.what, audit.c.subject, audit.c.why).order_by(audit.c.id))
+        rows = [tuple(row) for row in told]
+    assert [(who, what) for who, what, _, _ in rows] == [
+        ("tests", "list-add"),
+        ("jane", "account-change"),
+        ("jane", "list-change"),
+        ("jane", "list-remove"),
+    ]
+    assert {subject for _, _, subject, _ in rows} == {"news"}
+    assert rows[1][3] == "server imap.example.com:143, type imap, tls starttls, another password"
+    assert "canary" not in str(rows)

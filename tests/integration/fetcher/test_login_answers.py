@@ -92,6 +92,12 @@ def test_an_answer_has_its_class(protocol: Protocol, script: Script, error: type
     assert type(caught.value) is error or (error is ConnectionLost and isinstance(caught.value, ConnectionLost))
 
 
+def test_what_a_server_says_is_told_in_its_words() -> None:
+    with serving(imap(b"TAG NO [AUTHENTICATIONFAILED] It's wrong.")) as server, pytest.raises(LoginRefused) as caught:
+        open_at(server.port, Protocol.IMAP)
+    assert "joe: [AUTHENTICATIONFAILED] It's wrong. Check user name and password" in str(caught.value)
+
+
 FORMS: dict[str, Callable[[str], bytes]] = {
     "quoted": lambda secret: secret.replace("\\", "\\\\").replace('"', '\\"').encode(),
     "repr": lambda secret: repr(secret.encode()).encode(),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 import pytest
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from services.ledger.dead_letters_sql import Choice, SqlDeadLetters
 from services.ledger.handler import DeadLetterHandler, VerdictHandler
@@ -12,7 +12,7 @@ from services.ledger.store_sql import SqlVerdictStore
 from shared.bus import FAILED_AT_HEADER, QUEUE_HEADER, Delivery, Message, Rejection
 from shared.contract import JSON
 from shared.local_bus import LocalBus
-from shared.tables.ledger import dead_letter
+from shared.tables.ledger import audit, dead_letter
 from shared.topology import CLASSIFIER_RAW, DEAD_EXCHANGE, LEDGER_DEAD, LEDGER_VERDICTS
 from shared.wire import raw_bounce_message, verdict_message
 from tests.property.ledger_model import outcome, standing, stored, verdict
@@ -73,7 +73,7 @@ def test_a_letter_says_what_it_is(bus: LocalBus, classifier: Classifier, letters
 def test_one_that_dies_again_stays_dead(bus: LocalBus, classifier: Classifier, letters: SqlDeadLetters) -> None:
     publish(bus, "one", "two")
     for attempts in (2, 3):
-        assert letters.replay(ALL, bus) == 2
+        assert letters.replay(ALL, bus, "tests") == 2
         assert [filed.attempts for filed in letters.list(ALL)] == [attempts, attempts]
 
 
@@ -82,16 +82,20 @@ def test_replaying_any_number_of_times_counts_once(
 ) -> None:
     publish(bus, *(f"mail {n}" for n in range(4)))
     classifier.is_broken = False
-    assert letters.replay(ALL, bus) == 4
+    assert letters.replay(ALL, bus, "tests") == 4
     assert letters.count(ALL) == 0
     assert standing(engine, ANN)[:2] == ("ok", 4)
+    with engine.begin() as connection:
+        told = connection.execute(select(audit.c.who, audit.c.what)).all()
+    assert set(told) == {("tests", "replay letter")}
+    assert len(told) == 4
     before = stored(engine)
     for _ in range(2):
         with engine.begin() as connection:
             connection.execute(update(dead_letter).values(state="dead"))
-        assert letters.replay(ALL, bus) == 4
+        assert letters.replay(ALL, bus, "tests") == 4
         assert stored(engine) == before
-    assert letters.replay(ALL, bus) == 0
+    assert letters.replay(ALL, bus, "tests") == 0
 
 
 def test_more_than_a_page_some_of_which_die_again(
@@ -99,7 +103,7 @@ def test_more_than_a_page_some_of_which_die_again(
 ) -> None:
     publish(bus, *(f"mail {n}" for n in range(450)))
     said: list[int] = []
-    assert letters.replay(ALL, bus, said.append) == 450
+    assert letters.replay(ALL, bus, "tests", said.append) == 450
     assert said == [200, 400, 450]
     assert letters.count(ALL) == 450
     assert {filed.attempts for filed in letters.list(ALL)} == {2}
@@ -141,7 +145,7 @@ def test_every_letter_can_be_filed_listed_and_replayed(
     publish(bus, "one")
     assert DeadLetterHandler(letters)([Delivery(HOSTILE[hostile](), LEDGER_DEAD.name)]) == []
     assert letters.count(ALL) == len(list(letters.list(ALL))) == 2
-    replayed = letters.replay(ALL, bus)
+    replayed = letters.replay(ALL, bus, "tests")
     assert replayed == (1 if hostile == "a queue that is none" else 2)
     assert letters.count(ALL) == 2
     assert all(filed.letter.failed_at <= datetime.now(UTC) for filed in letters.list(ALL))

@@ -149,7 +149,15 @@ def test_what_an_account_may_not_hold(change: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"folder": ""}, {"folder": "a\r\nb"}, {"folder": "f" * 256}, {"empty": "move:a\nb"}]
+    "change",
+    [
+        {"folder": ""},
+        {"folder": "a\r\nb"},
+        {"folder": "f" * 256},
+        {"empty": "move:a\nb"},
+        {"folder": "INBOX", "empty": "move:inbox"},
+        {"folder": "Bounces", "empty": "move:Bounces"},
+    ],
 )
 def test_what_an_account_by_imap_may_not_hold(change: dict[str, str]) -> None:
     check_account(replace(IMAP, empty="move:Done"))

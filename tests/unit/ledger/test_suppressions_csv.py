@@ -7,8 +7,8 @@ import pytest
 
 from services.ledger.marking import Wish
 from services.ledger.policy import SUPPRESSED_BY_HAND, Standing, State
-from services.ledger.suppressions_csv import Listed, Passed, Unreadable, read_wishes, write_head, write_rows
-from shared.contacts import harmless, read_address, restored
+from services.ledger.suppressions_csv import Listed, Passed, read_wishes, write_head, write_rows
+from shared.contacts import Unreadable, harmless, read_address, restored
 from shared.errors import ConfigurationError, InvalidAddress
 
 OWN = "address,state,reason,since,soft\n"

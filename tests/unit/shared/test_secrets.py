@@ -86,7 +86,11 @@ def test_a_missing_key_says_how_to_make_one(variables: dict[str, str]) -> None:
         open_secret_box(variables)
 
 
-@pytest.mark.parametrize("bad", ["canary", new_key()[:-4], new_key() + "AAAA", "ü" * 44, "*" * 44])
+@pytest.mark.parametrize(
+    "bad",
+    ["canary", new_key()[:-4], new_key() + "AAAA", "ü" * 44, "*" * 44],
+    ids=["a word", "too short", "too long", "not ASCII", "not base64"],
+)
 def test_a_malformed_key_is_not_repeated(bad: str) -> None:
     with pytest.raises(
         ConfigurationError, match=r"key 2 of 2 in MAILROOM_SECRET_KEY is no key.*mailroom secret-key"
