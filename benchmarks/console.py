@@ -20,7 +20,7 @@ from flask import Flask
 from sqlalchemy import text
 
 from benchmarks.results import Bound, Row, race
-from services.console.app import Settings, listening, make_backing
+from services.console.app import Settings, make_backing, serving
 from services.console.application import create_application
 from services.console.pace import Pace
 from services.console.roles import GIVEN, Role
@@ -102,7 +102,7 @@ def _serve_console(pipe: Connection, database_url: str, redis_url: str) -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
     fill(database_url)
     app, token = _application(database_url, redis_url)
-    with listening(app, "127.0.0.1", 0) as port:
+    with serving(app, "127.0.0.1", 0) as port:
         pipe.send((port, token))
         pipe.recv()
 
@@ -115,7 +115,7 @@ def _serve_floor(pipe: Connection) -> None:
         start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(constant)))])
         return [constant]
 
-    with listening(answer, "127.0.0.1", 0) as port:  # type: ignore[arg-type]
+    with serving(answer, "127.0.0.1", 0) as port:  # type: ignore[arg-type]
         pipe.send((port, ""))
         pipe.recv()
 

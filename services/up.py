@@ -23,6 +23,7 @@ from services.fetcher import app as fetcher
 from services.fetcher.asking import ask_again
 from services.ledger import app as ledger
 from services.ledger.projection_redis import connect_projection
+from services.ledger.waiting_sql import watching as ledger_waiting
 from services.scheduler import app as scheduler
 from services.scheduler.passes_sql import read_unended
 from shared.broker import BrokerBus
@@ -30,6 +31,8 @@ from shared.bus import Bus
 from shared.errors import ConfigurationError
 from shared.publisher import ConfirmingPublisher
 from shared.service import repeating
+from shared.sight import showing
+from shared.tables.transactions import answers
 from shared.threaded_bus import ThreadedBus
 from shared.topology import FETCHER_REQUESTS
 
@@ -99,7 +102,10 @@ def run(settings: Settings, engine: Engine, stop: threading.Event, say: Callable
             _go_on(engine, bus)
         scheduling = partial(scheduler.run, settings.scheduler, engine, publisher, stop)
         ending.enter_context(repeating("scheduler", scheduling, settings.scheduler.pass_s, stop))
-        port = ending.enter_context(console.listening(application, console.HOST, settings.console.port))
+        port = ending.enter_context(console.serving(application, console.HOST, settings.console.port))
+        checks = {"the database": partial(answers, engine)}
+        ending.enter_context(ledger_waiting(engine))
+        ending.enter_context(showing(settings.console.metrics, checks))
         say(f"http://{console.HOST}:{port}/login/{link.token}", link.name)
         bus.run(stop)
 

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable
+from functools import partial
 
 from shared.amqp import HEARTBEAT_S
 from shared.bus import BatchLimits, Handler, Message
@@ -79,6 +80,18 @@ class BrokerBus:
         """Every queue is being fed to its handler right now."""
         return all(consumer.is_consuming for consumer in self._consumers)
 
+    @property
+    def checks(self) -> dict[str, Callable[[], bool]]:
+        """For readiness: what is waited for, and whether it is there."""
+        return {f"messages from {consumer.queue_name}": partial(_is_fed, consumer) for consumer in self._consumers}
+
+    def stalled(self) -> str:
+        """The queue whose work in hand has not moved for longer than its handler may stand still, in words; else ''."""
+        for consumer in self._consumers:
+            if (still_s := consumer.progress.still_s()) > consumer.limits.still_s:
+                return f"what was taken from {consumer.queue_name} has not moved for {still_s:.0f} s"
+        return ""
+
     def flush(self) -> None:
         """Close the batches that are open now."""
         for consumer in self._consumers:
@@ -87,3 +100,7 @@ class BrokerBus:
     def close(self) -> None:
         """Say goodbye to the broker."""
         self._publisher.close()
+
+
+def _is_fed(consumer: Consumer) -> bool:
+    return consumer.is_consuming

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 import structlog
 
 from shared.errors import ConfigurationError, Permanent, Transient
+from shared.progress import STILL_S
 from shared.topology import DEAD_EXCHANGE, LEDGER_DEAD
 
 HeaderValue = str | int | bool | float | None
@@ -71,6 +72,8 @@ class BatchLimits:
     quiet_s: float = 0.05
     longest_s: float = 1.0
     """A trickle that is never quiet does not keep its first message waiting."""
+    still_s: float = STILL_S
+    """A handler that has not moved for so long hangs."""
     in_work: int = 1
     """Batches that are at the handler at once, each in a thread of its own; they are acked in the order of their arrival."""
 

@@ -17,9 +17,11 @@ from typing import Any, Final
 import structlog
 from kombu import Connection
 
+from shared import meters
 from shared.amqp import HEARTBEAT_S, RECOVERABLE, close_connection, drain, drop_connection, from_amqp, open_connection
 from shared.bus import BatchLimits, BrokerUnreachable, Delivery, Handler, Publisher, dead_letter, settle
 from shared.errors import Transient
+from shared.progress import Progress, moved
 from shared.topology import LEDGER_DEAD
 
 GIVE_BACK_AFTER_S: Final = 60.0
@@ -66,6 +68,7 @@ class Consumer:
         self._is_ready = is_ready
         self._give_back_after_s = self._hold_s = give_back_after_s
         self._heartbeat_s = heartbeat_s
+        self.progress = Progress()
         self.is_consuming = False
         """For a readiness check: connected, and fed by the broker."""
 
@@ -110,11 +113,13 @@ class Consumer:
                 if rejections:
                     now = datetime.now(UTC)
                     self._publisher.publish([dead_letter(rejection, now) for rejection in rejections])
+                    meters.MESSAGES.labels(self.queue_name, "dead_lettered").inc(len(rejections))
                     log.warning(
                         "dead_lettered", queue=self.queue_name, messages=len(rejections), first=rejections[0].reason
                     )
                     if self.queue_name == LEDGER_DEAD.name:  # where they will come from again
                         stopping.wait(_UNFILED_PAUSE_S)
+                meters.MESSAGES.labels(self.queue_name, "done").inc(len(batch) - len(rejections))
                 return
             except Transient as exc:
                 if stopping.is_set():
@@ -122,6 +127,8 @@ class Consumer:
                 if time.monotonic() >= give_up_at:
                     raise
                 log.warning("batch_retried", queue=self.queue_name, messages=len(batch), cause=str(exc))
+                meters.RETRIES.labels(self.queue_name).inc()
+                moved()
                 stopping.wait(pause_s)
                 pause_s = min(pause_s * 2, 5.0)
 
@@ -165,9 +172,11 @@ class _Session:
             self._consume(stop)
         except RECOVERABLE as exc:
             log.warning("consumer_disconnected", queue=name, cause=str(exc))
+            meters.RECONNECTS.labels(name).inc()
             drop_connection(self._connection)
         except Transient as exc:
             log.warning("batch_given_back", queue=name, cause=str(exc))
+            meters.GIVEN_BACK.labels(name).inc()
             self._consumer.gave_back()
         finally:
             close_connection(self._connection)
@@ -241,12 +250,23 @@ class _Session:
                 self._done.put((batch, _NotBegun()))
                 continue
             try:
-                self._consumer.handle(batch.deliveries, self._ending)
+                with (
+                    self._consumer.progress.working(),
+                    meters.BATCHES.labels(self._consumer.queue_name).time(),
+                ):
+                    self._note_age(batch)
+                    self._consumer.handle(batch.deliveries, self._ending)
                 self._done.put((batch, None))
             except Exception as exc:  # noqa: BLE001 (raised again by the session)
                 # Nothing behind a batch that failed is acked: it need not be begun either.
                 self._ending.set()
                 self._done.put((batch, exc))
+
+    def _note_age(self, batch: _Batch) -> None:
+        sent_at = [delivery.message.timestamp for delivery in batch.deliveries if delivery.message.timestamp]
+        if sent_at:
+            waited = datetime.now(UTC) - min(sent_at)
+            meters.OLDEST.labels(self._consumer.queue_name).set(max(0.0, waited.total_seconds()))
 
     def _settle(self, channel: Any) -> None:
         """Ack what is done, in order. Raises what ended a batch, once those before it are done, too."""

@@ -3,16 +3,21 @@
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import structlog
 from kombu import Connection
 
+from shared import meters
 from shared.amqp import HEARTBEAT_S, RECOVERABLE, close_connection, drain, drop_connection, open_connection, to_amqp
 from shared.bus import BrokerUnreachable, Message, Unroutable
+from shared.progress import moved
+from shared.topology import DEAD_EXCHANGE
 
 WINDOW_MESSAGES: Final = 500
 WINDOW_BYTES: Final = 16 * 1024 * 1024
@@ -38,6 +43,8 @@ class ConfirmingPublisher:
         self._url = url
         self._patience_s = patience_s
         self._heartbeat_s = heartbeat_s
+        self.is_failing = False
+        """The last window got no further than the patience reaches."""
         self._lock = threading.Lock()
         self._connection: Connection | None = None
         self._channel: Any = None
@@ -59,6 +66,7 @@ class ConfirmingPublisher:
             try:
                 left = self._publish_once(left)
                 if not left:
+                    self.is_failing = False
                     return
                 names = sorted({f"{message.exchange}/{message.routing_key}" for message in left})
                 error = Unroutable(f"{len(left)} messages for {', '.join(names)} reached no queue, or a full one")
@@ -70,8 +78,11 @@ class ConfirmingPublisher:
                 left = self._not_safe(left)
                 error = BrokerUnreachable(f"the broker went away while publishing: {exc}")
             if time.monotonic() >= deadline:
+                self.is_failing = True
                 raise error
             log.warning("publish_retried", messages=len(left), cause=str(error))
+            meters.PUBLISH_RETRIES.inc()
+            moved()
             time.sleep(pause_s)
             pause_s = min(pause_s * 2, 2.0)
 
@@ -83,11 +94,13 @@ class ConfirmingPublisher:
         attempt.unconfirmed = dict(enumerate(messages, self._tag + 1))
         connection = self._connection
         assert connection is not None
+        began = time.monotonic()
+        now = datetime.now(UTC)
         with _corked(connection.connection.sock):
             for message in messages:
                 self._tag += 1
                 channel.basic_publish(
-                    to_amqp(message), message.exchange, message.routing_key, mandatory=message.mandatory
+                    to_amqp(_stamped(message, now)), message.exchange, message.routing_key, mandatory=message.mandatory
                 )
         silent_until = time.monotonic() + self._patience_s
         while attempt.unconfirmed:
@@ -96,11 +109,16 @@ class ConfirmingPublisher:
                 drain(connection, 1.0)
             except TimeoutError:
                 connection.heartbeat_check()
+            moved()
             if len(attempt.unconfirmed) != before:
                 silent_until = time.monotonic() + self._patience_s
             elif time.monotonic() >= silent_until:
                 raise OSError(f"no confirm within {self._patience_s:.0f} s")
-        return self._not_safe(messages)
+        meters.CONFIRMS.observe(time.monotonic() - began)
+        left = self._not_safe(messages)
+        for key, count in (Counter(m.routing_key for m in messages) - Counter(m.routing_key for m in left)).items():
+            meters.PUBLISHED.labels(key).inc(count)
+        return left
 
     def _not_safe(self, messages: list[Message]) -> list[Message]:
         """Those of the attempt's messages that have to be published again."""
@@ -169,6 +187,13 @@ class ConfirmingPublisher:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             drop_connection(connection)
+
+
+def _stamped(message: Message, now: datetime) -> Message:
+    """With the time at which it is sent, which tells how long it has waited; a dead letter stays as it was."""
+    if message.timestamp is not None or message.exchange == DEAD_EXCHANGE:
+        return message
+    return replace(message, timestamp=now)
 
 
 @contextmanager

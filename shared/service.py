@@ -1,14 +1,21 @@
 """What every service's process does alike: end on SIGTERM after the work in hand, and say plainly why it cannot start."""
 
+import faulthandler
+import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Final
 
 import structlog
 
 from shared.errors import ConfigurationError, Transient
+
+HANGS: Final = 70
+"""The exit status of a process whose work hung."""
+_LOOK_EVERY_S: Final = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -43,6 +50,31 @@ def repeating(name: str, work: Callable[[], None], every_s: float, stop: threadi
     finally:
         stop.set()
         thread.join()
+
+
+@contextmanager
+def watched(stalled: Callable[[], str]) -> Iterator[None]:
+    """While the block lasts, a process whose work hangs ends with the status HANGS: its supervisor starts another.
+
+    `stalled` tells in words what hangs, '' when nothing does. What was in hand comes again; where every thread stood is said
+    on standard error.
+    """
+    is_over = threading.Event()
+
+    def watch() -> None:
+        while not is_over.wait(_LOOK_EVERY_S):
+            if hangs := stalled():
+                log.critical("work_hangs", cause=hangs)
+                faulthandler.dump_traceback(sys.__stderr__ or 2)
+                os._exit(HANGS)  # threads that hang cannot be ended otherwise
+
+    watcher = threading.Thread(target=watch, name="watch", daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        watcher.join()
 
 
 def run_service(name: str, serve: Callable[[], None]) -> int:

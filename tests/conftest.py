@@ -5,6 +5,7 @@ or kills a server asks for the server itself too, and is marked `stops_server`: 
 """
 
 import itertools
+import signal
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
 from typing import TypeVar
@@ -23,6 +24,9 @@ _mailbox_numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what runs in the background like that, and whatever is started from here would inherit it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     config.addinivalue_line("markers", "stops_server: stops or kills a server; not collected where one is given")
     config.addinivalue_line("markers", "long: needs no server, but a while; `make check` leaves it to `make test`")
 

@@ -12,7 +12,8 @@ from shared import logs
 from shared.broker import BrokerBus
 from shared.bus import BatchLimits, Bus
 from shared.environment import Environment
-from shared.service import run_service, stop_on_signals
+from shared.service import run_service, stop_on_signals, watched
+from shared.sight import Place, read_place, showing
 from shared.topology import CLASSIFIER_RAW
 
 
@@ -22,6 +23,7 @@ class Settings:
 
     amqp_url: str
     batch: int
+    metrics: Place | None
     log_level: str
     rules_dir: str
 
@@ -32,6 +34,7 @@ class Settings:
         settings = cls(
             amqp_url=environment.text("MAILROOM_AMQP_URL"),
             batch=environment.integer("MAILROOM_CLASSIFIER_BATCH", 200, least=1),
+            metrics=read_place(environment),
             log_level=environment.text("MAILROOM_LOG_LEVEL", "info"),
             rules_dir=environment.text("MAILROOM_RULES_DIR", ""),
         )
@@ -53,7 +56,8 @@ def serve() -> None:
     subscribe(bus, sandbox, settings.batch)
     stop = stop_on_signals()
     try:
-        bus.run(stop)
+        with showing(settings.metrics, bus.checks, bus.stalled), watched(bus.stalled):
+            bus.run(stop)
     finally:
         bus.close()
         sandbox.close()

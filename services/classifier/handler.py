@@ -1,5 +1,6 @@
 """What the classifier does with a batch of raw bounces: judge them, publish the verdicts, set the unreadable aside."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,6 +14,7 @@ from shared.bus import Delivery, Message, Publisher, Rejection
 from shared.contract import Outcome, RawBounceJson, VerdictMessage
 from shared.errors import Permanent
 from shared.identity import cut, raw_id
+from shared.meters import JUDGED, OUTCOMES, STAGES
 from shared.wire import read_raw_bounce, verdict_message
 
 RECEIVED_AT: Final = "received_at"
@@ -45,15 +47,26 @@ class RawBounceHandler:
             raw, is_cut = cut(bounce["raw"])
             readable.append((stamped, bounce, raw, is_cut or bounce["truncated"]))
         verdicts: list[Message] = []
-        judgements = self._judges.judge([raw for _, _, raw, _ in readable])
+        with STAGES.labels("judge").time():
+            judgements = self._judges.judge([raw for _, _, raw, _ in readable])
         for (delivery, bounce, raw, truncated), judgement in zip(readable, judgements, strict=True):
             if isinstance(judgement, LethalMail):
                 rejections.append(Rejection(delivery, f"the mail cannot be judged: {judgement}"))
                 continue
             verdicts.append(verdict_message(_verdict(delivery.message, bounce, raw, truncated, judgement, now)))
-        self._publisher.publish(verdicts)
+        with STAGES.labels("publish_verdicts").time():
+            self._publisher.publish(verdicts)
+        _count([judgement for judgement in judgements if not isinstance(judgement, LethalMail)])
         log.info("bounces_judged", messages=len(verdicts), rejected=len(rejections))
         return rejections
+
+
+def _count(judgements: Sequence[Mapping[str, Any]]) -> None:
+    for labels, mails in Counter((str(one["kind"]), str(one["verdict"])) for one in judgements).items():
+        JUDGED.labels(*labels).inc(mails)
+    outcomes = (outcome for judgement in judgements for outcome in judgement["outcomes"])
+    for labels, people in Counter((str(one["verdict"]), str(one["reason"])) for one in outcomes).items():
+        OUTCOMES.labels(*labels).inc(people)
 
 
 def _stamp(delivery: Delivery, now: datetime) -> Delivery:

@@ -21,6 +21,7 @@ from services.classifier.child import OUT_OF_MEMORY, READY
 from services.classifier.framing import TimedPipe, read_frame, write_frame
 from services.classifier.ports import LethalMail
 from shared.errors import Transient
+from shared.progress import moved
 
 MEMORY_BYTES: Final = 1024 * 1024 * 1024
 """Address space, of which a child takes about a quarter before its first mail."""
@@ -96,6 +97,7 @@ class Sandbox:
         try:
             for answer in self._parser.judge(raws, self._mail_timeout_s):
                 judgements.append(orjson.loads(answer))
+                moved()
         except BaseException:
             self._end_parser()  # an answer left unread would be taken for the next mail's
             raise

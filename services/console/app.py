@@ -1,18 +1,15 @@
 """The console's composition root: settings, adapters, the application, and the server that runs it."""
 
 import os
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, Self
 
 import structlog
-import waitress
 from flask import Flask
 from sqlalchemy import Engine
-from waitress import wasyncore
 
 from services.console.application import create_application
 from services.console.backing import Backing
@@ -27,12 +24,14 @@ from services.ledger.store_sql import SqlVerdictStore
 from shared import logs
 from shared.bus import Publisher
 from shared.environment import Environment
-from shared.errors import ConfigurationError
+from shared.listening import listening
 from shared.publisher import ConfirmingPublisher
 from shared.secrets import KEY_VARIABLE, open_secret_box
 from shared.service import run_service, stop_on_signals
+from shared.sight import Place, read_place, showing
 from shared.suppressions import Suppressions, connect_redis
 from shared.tables import connect, require_current
+from shared.tables.transactions import answers
 
 HOST: Final = "127.0.0.1"
 PORT: Final = 8080
@@ -66,6 +65,7 @@ class Settings:
     """How many of our own stand in front, and say who asks."""
     requests_per_minute: int
     """Of each API token."""
+    metrics: Place | None
     log_level: str
 
     @classmethod
@@ -83,6 +83,7 @@ class Settings:
             is_inner_allowed=bool(environment.integer("MAILROOM_CONSOLE_INNER_SERVERS", 0, most=1)),
             proxies=environment.integer("MAILROOM_CONSOLE_PROXIES", 0, most=5),
             requests_per_minute=environment.integer("MAILROOM_API_REQUESTS_PER_MINUTE", PER_MINUTE, least=1),
+            metrics=read_place(environment),
             log_level=environment.text("MAILROOM_LOG_LEVEL", "info"),
         )
         environment.check()
@@ -128,7 +129,10 @@ def serve() -> None:
     )
     stop = stop_on_signals()
     try:
-        with listening(application, settings.host, settings.port) as port:
+        with (
+            showing(settings.metrics, {"the database": partial(answers, engine)}),
+            serving(application, settings.host, settings.port) as port,
+        ):
             log.info("console_listens", host=settings.host, port=port)
             stop.wait()
     finally:
@@ -136,28 +140,9 @@ def serve() -> None:
         engine.dispose()
 
 
-@contextmanager
-def listening(application: Flask, host: str, port: int) -> Iterator[int]:
-    """Answers requests, in threads of its own, on that port; port 0 is a free one. At the end those in work are finished."""
-    try:
-        server = waitress.create_server(
-            application,
-            host=host,
-            port=port,
-            threads=THREADS,
-            max_request_body_size=LARGEST_REQUEST_BYTES,
-            ident=None,
-        )
-    except OSError as exc:
-        raise ConfigurationError(f"nothing can listen on {host} port {port}: {exc.strerror or exc}") from exc
-    thread = threading.Thread(target=server.run, name="console")
-    thread.start()
-    try:
-        yield int(server.effective_port)
-    finally:
-        server.task_dispatcher.shutdown()
-        server.trigger.pull_trigger(partial(wasyncore.close_all, server._map))  # browsers keep their connections open
-        thread.join()
+def serving(application: Flask, host: str, port: int) -> AbstractContextManager[int]:
+    """Answers browsers and programs while the block lasts; as `listening`."""
+    return listening(application, host, port, threads=THREADS, largest_request_bytes=LARGEST_REQUEST_BYTES)
 
 
 def main() -> int:

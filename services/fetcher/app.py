@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 
 from services.fetcher.accounts import Accounts, load_accounts
 from services.fetcher.accounts_sql import BothBooks, SqlAccounts
+from services.fetcher.endpoint import Deadlines
 from services.fetcher.handler import FetchHandler, Patience
 from services.fetcher.lists_sql import SqlLists
 from services.fetcher.login_factory import with_tokens
@@ -23,9 +24,12 @@ from shared import logs
 from shared.broker import BrokerBus
 from shared.bus import BatchLimits, Bus
 from shared.environment import Environment
+from shared.progress import STILL_S
 from shared.secrets import is_key_set, open_secret_box
-from shared.service import run_service, stop_on_signals
+from shared.service import run_service, stop_on_signals, watched
+from shared.sight import Checks, Place, read_place, showing
 from shared.tables import connect, require_current
+from shared.tables.transactions import answers
 from shared.topology import FETCHER_REQUESTS
 
 
@@ -37,6 +41,7 @@ class Settings:
     database_url: str
     accounts_file: Path | None
     reach: Reach
+    metrics: Place | None
     log_level: str
 
     @classmethod
@@ -48,6 +53,7 @@ class Settings:
             database_url=environment.text("MAILROOM_DATABASE_URL"),
             accounts_file=Path(file) if (file := environment.text("MAILROOM_ACCOUNTS_FILE", "")) else None,
             reach=read_reach(environment),
+            metrics=read_place(environment),
             log_level=environment.text("MAILROOM_LOG_LEVEL", "info"),
         )
         environment.check()
@@ -97,7 +103,9 @@ def subscribe(
     """Put the fetcher behind its queue, on whatever bus; `wait(seconds)` is true as soon as the process has to stop."""
     checkpoint = SqlCheckpoint(engine)
     handler = FetchHandler(accounts, checkpoint, bus, holder=uuid.uuid4().hex, wait=wait, patience=patience)
-    bus.subscribe(FETCHER_REQUESTS.name, handler, BatchLimits(messages=1), checkpoint.answers)
+    # a step on the wire has a deadline of its own; only what outlasts it hangs
+    limits = BatchLimits(messages=1, still_s=Deadlines().step_s + STILL_S)
+    bus.subscribe(FETCHER_REQUESTS.name, handler, limits, checkpoint.answers)
 
 
 def serve() -> None:
@@ -111,7 +119,9 @@ def serve() -> None:
     stop = stop_on_signals()
     subscribe(bus, engine, accounts, stop.wait)
     try:
-        bus.run(stop)
+        checks: Checks = {"the database": partial(answers, engine), **bus.checks}
+        with showing(settings.metrics, checks, bus.stalled), watched(bus.stalled):
+            bus.run(stop)
     finally:
         bus.close()
         engine.dispose()

@@ -27,11 +27,17 @@ class Cleaned:
         return Place(account, self.folder, self.uidvalidity)
 
 
-def clean_mailbox(open_mailbox: OpenMailbox, emptying: Emptying, recorded: Recorded, judge: Judge) -> Cleaned:
+def clean_mailbox(
+    open_mailbox: OpenMailbox,
+    emptying: Emptying,
+    recorded: Recorded,
+    judge: Judge,
+    tick: Callable[[], None] = lambda: None,
+) -> Cleaned:
     """One login that removes what the emptying takes. Returns when the server has confirmed it; raises MailboxError.
 
     Mails without a lasting uid are read here and now, and go only if their raw_id is recorded: another login may have given the
-    same number to another mail.
+    same number to another mail. `tick` is called between them; what it raises ends the login, and nothing is removed.
     """
     if emptying.empty == Empty.NOTHING:
         return Cleaned()
@@ -42,18 +48,21 @@ def clean_mailbox(open_mailbox: OpenMailbox, emptying: Emptying, recorded: Recor
             listed = list(mailbox.listing())
             present = {mail.uid for mail in listed}
             uids = [uid for uid in uids if uid in present]
-            nameless = _recognise(mailbox, [mail for mail in listed if not mail.is_lasting], emptying, judge)
+            nameless = _recognise(mailbox, [mail for mail in listed if not mail.is_lasting], emptying, judge, tick)
             uids += nameless
         gone = mailbox.move(uids, emptying.folder) if emptying.empty == Empty.MOVE else mailbox.delete(uids)
         mailbox.logout()
         return Cleaned(mailbox.folder, mailbox.uidvalidity, [nameless.get(uid, uid) for uid in gone])
 
 
-def _recognise(mailbox: Mailbox, mails: Sequence[Listed], emptying: Emptying, judge: Judge) -> dict[str, str]:
+def _recognise(
+    mailbox: Mailbox, mails: Sequence[Listed], emptying: Emptying, judge: Judge, tick: Callable[[], None]
+) -> dict[str, str]:
     """Those that may go, and under what the checkpoint knows them."""
     taken: dict[str, str] = {}
     windows = Windows(mails)
     while not windows.is_empty:
+        tick()
         readings = mailbox.read(windows.take() if mailbox.reads_together else windows.take(1))
         raw_ids = {uid: raw_id(mail.raw) for uid, mail in readings.items() if isinstance(mail, Fetched)}
         judged = judge(sorted(set(raw_ids.values())))

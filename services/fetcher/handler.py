@@ -27,6 +27,8 @@ from services.fetcher.retrying import retrying
 from shared.bus import Delivery, Publisher, Rejection
 from shared.contract import FetchRequest
 from shared.errors import Permanent
+from shared.meters import CLEANED, FETCHED, MAILBOX_FAILURES
+from shared.progress import moved
 from shared.wire import fetch_request_message, read_fetch_request
 
 log = structlog.get_logger(__name__)
@@ -131,6 +133,7 @@ class FetchHandler:
             log.error(
                 "mailbox_failed", account=account.name, run_id=run.run_id, error=type(exc).__name__, cause=str(exc)
             )
+            MAILBOX_FAILURES.labels(account.name, type(exc).__name__).inc()
             self._checkpoint.note_error(run.run_id, str(exc))
             return False
         finally:
@@ -163,6 +166,7 @@ class FetchHandler:
 
     def _work(self, run: "_Run", lease: "_Lease") -> bool:
         def tick() -> None:
+            moved()
             if self._wait(0):
                 raise Interrupted("the fetcher was told to stop; the rest of this slice comes again")
             lease.renew_when_due()
@@ -184,7 +188,10 @@ class FetchHandler:
             pause,
             self._limits,
         )
-        is_done = fetcher.fetch()
+        try:
+            is_done = fetcher.fetch()
+        finally:
+            FETCHED.labels(run.account.name).inc(fetcher.fetched)
         log.info("slice_fetched", account=run.account.name, run_id=run.run_id, mails=fetcher.fetched, is_last=is_done)
         if not is_done:
             return True
@@ -222,6 +229,7 @@ class FetchHandler:
                     account.emptying,
                     partial(_of_this_uidvalidity, part),
                     self._checkpoint.judged,
+                    tick,
                 )
             except (CannotClean, ConnectionLost) as exc:
                 share //= 4
@@ -232,6 +240,7 @@ class FetchHandler:
                 self._checkpoint.note_error(run.run_id, str(exc))
                 return
             self._checkpoint.mark_cleaned(cleaned.place(account.name), cleaned.uids, self._clock())
+            CLEANED.labels(account.name).inc(len(cleaned.uids))
             log.info("mailbox_cleaned", account=account.name, run_id=run.run_id, mails=len(cleaned.uids))
             first += len(part)
             share = min(2 * share, LOGIN_REMOVES_AT_MOST)
@@ -253,6 +262,7 @@ class FetchHandler:
             log.warning("mails_still_waiting", account=run.account.name, run_id=run.run_id, mails=waiting)
 
     def _pause(self, seconds: float) -> None:
+        moved()
         if self._wait(seconds):
             raise Interrupted("the fetcher was told to stop; this request comes again")
 

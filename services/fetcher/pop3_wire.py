@@ -16,6 +16,7 @@ from typing import Final, NoReturn
 
 from services.fetcher.endpoint import Deadlines
 from services.fetcher.errors import ConnectionLost, LoginOver
+from shared.progress import moved
 
 _STATUS_LIMIT_BYTES: Final = 8192
 _CHUNK_BYTES: Final = 64 * 1024
@@ -67,6 +68,7 @@ class Pop3Wire:
         if any(b"\r" in line or b"\n" in line for line in lines):
             raise ValueError("a line break in a POP3 command")
         self.require_silence()
+        moved()
         try:
             self._socket.settimeout(self._deadlines.idle_s)
             self._socket.sendall(b"\r\n".join([*lines, b""]))

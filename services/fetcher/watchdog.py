@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 from services.fetcher.endpoint import Endpoint
 from services.fetcher.errors import connection_error
+from shared.progress import moved
 
 _LOOK_EVERY_S = 0.25
 
@@ -46,6 +47,7 @@ class Watchdog:
     @contextlib.contextmanager
     def limit(self) -> Iterator[None]:
         """The block is one step. Raises TimeoutError in place of whatever the broken connection made the block raise."""
+        moved()
         self._deadline = time.monotonic() + self._limit_s
         try:
             yield

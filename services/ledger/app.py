@@ -19,12 +19,14 @@ from services.ledger.projection_redis import RedisProjection, connect_projection
 from services.ledger.store_sql import SqlVerdictStore
 from services.ledger.tallies_sql import SqlTallies
 from services.ledger.upkeep import drain_outbox, finish_policy, finish_runs, rebuild
+from services.ledger.waiting_sql import watching
 from shared import logs
 from shared.broker import BrokerBus
 from shared.bus import BatchLimits, Bus
 from shared.environment import Environment
 from shared.errors import Transient
-from shared.service import repeating, run_service, stop_on_signals
+from shared.service import repeating, run_service, stop_on_signals, watched
+from shared.sight import Place, read_place, showing
 from shared.tables import connect, require_current
 from shared.tables.transactions import answers
 from shared.topology import LEDGER_ARCHIVE, LEDGER_DEAD, LEDGER_VERDICTS
@@ -49,6 +51,7 @@ class Settings:
     batch: int
     archive_days: int
     """So long the mails themselves are kept; 0: for ever."""
+    metrics: Place | None
     log_level: str
 
     @property
@@ -66,6 +69,7 @@ class Settings:
             redis_url=environment.text("MAILROOM_REDIS_URL", ""),
             batch=environment.integer("MAILROOM_LEDGER_BATCH", BATCH, least=1),
             archive_days=environment.integer("MAILROOM_ARCHIVE_DAYS", ARCHIVE_DAYS, least=0, most=LONGEST_DAYS),
+            metrics=read_place(environment),
             log_level=environment.text("MAILROOM_LOG_LEVEL", "info"),
         )
         environment.check()
@@ -148,7 +152,12 @@ def serve() -> None:
     handler = subscribe(bus, engine, projection, settings.batch)
     stop = stop_on_signals()
     try:
-        with keeping_up(stop, engine, projection, handler, settings.keep_mails):
+        with (
+            watching(engine),
+            showing(settings.metrics, {"the database": partial(answers, engine), **bus.checks}, bus.stalled),
+            keeping_up(stop, engine, projection, handler, settings.keep_mails),
+            watched(bus.stalled),
+        ):
             bus.run(stop)
     finally:
         bus.close()

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import threading
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Final, Protocol
@@ -16,6 +17,7 @@ from shared.bus import FAILED_AT_HEADER, QUEUE_HEADER, REASON_HEADER, Delivery, 
 from shared.contract import RFC822, AddressEvent, VerdictMessage
 from shared.errors import InvalidAddress, Permanent, Transient
 from shared.identity import cut, raw_id
+from shared.meters import CHANGES, STAGES
 from shared.topology import QUEUES
 from shared.wire import address_event_message, read_raw_bounce, read_verdict
 
@@ -48,13 +50,15 @@ class VerdictHandler:
                 verdicts.append(_with_normal_addresses(read_verdict(delivery.message)))
             except (Permanent, InvalidAddress) as exc:
                 rejections.append(Rejection(delivery, str(exc)))
-        with self._recording:
+        with self._recording, STAGES.labels("record").time():
             high = self._projected_high()
             changes = self._store.record(verdicts)
         if changes and min(change.version for change in changes) <= high:
             self._distrust(high)
         elif changes and self.tell(changes):
             self.forget(changes)
+        for state, addresses in Counter(change.standing.state.value for change in changes).items():
+            CHANGES.labels(state).inc(addresses)
         log.info("verdicts_recorded", messages=len(verdicts), changed=len(changes), rejected=len(rejections))
         return rejections
 
@@ -62,7 +66,9 @@ class VerdictHandler:
         """Bring committed changes to Redis and to whoever listens; when False, they have to be told again."""
         try:
             epoch, current = self._store.current_changes(changes)
-            if self._projection is not None and not self._projection.write(epoch, current):
+            with STAGES.labels("project").time():
+                is_written = self._projection is None or self._projection.write(epoch, current)
+            if not is_written:
                 log.warning("projection_refused", epoch=epoch, changes=len(changes))
                 return False
             # A change that a later one undid has nothing to say: the later one's own row says it.
@@ -147,7 +153,8 @@ class ArchiveHandler:
             raw, is_cut = cut(bounce["raw"])
             mail = ArchivedMail(raw_id(raw), raw, is_cut or bounce["truncated"])
             mails[mail.raw_id] = mail
-        self._store.keep(list(mails.values()))
+        with STAGES.labels("archive").time():
+            self._store.keep(list(mails.values()))
         return []
 
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from threading import Event
 from typing import Final, Protocol, Self
 
@@ -19,7 +20,9 @@ from shared.environment import Environment
 from shared.errors import Transient
 from shared.publisher import ConfirmingPublisher
 from shared.service import run_service, stop_on_signals
+from shared.sight import Checks, Place, read_place, showing
 from shared.tables import connect, require_current
+from shared.tables.transactions import answers
 from shared.topology import EXCHANGE
 
 PASS_S: Final = 5.0
@@ -51,6 +54,7 @@ class Settings:
     """None: four intervals of each account, at least an hour."""
     pass_s: float
     watch_s: float
+    metrics: Place | None
     log_level: str
 
     @classmethod
@@ -63,6 +67,7 @@ class Settings:
             silent_after=read_silent_after(environment),
             pass_s=environment.number("MAILROOM_SCHEDULER_PASS_S", PASS_S, least=0.1),
             watch_s=environment.number("MAILROOM_SCHEDULER_WATCH_S", WATCH_S, least=0.1),
+            metrics=read_place(environment),
             log_level=environment.text("MAILROOM_LOG_LEVEL", "info"),
         )
         environment.check()
@@ -113,8 +118,10 @@ def serve() -> None:
     engine = connect(settings.database_url)
     publisher = ConfirmingPublisher(settings.amqp_url, PATIENCE_S)
     stop = stop_on_signals()
+    checks: Checks = {"the database": partial(answers, engine), "the broker": lambda: not publisher.is_failing}
     try:
-        run(settings, engine, publisher, stop)
+        with showing(settings.metrics, checks):
+            run(settings, engine, publisher, stop)
     finally:
         publisher.close()
         engine.dispose()

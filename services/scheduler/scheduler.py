@@ -1,6 +1,7 @@
 """One pass: what is due is put on the queue, confirmed, and only then written down."""
 
 import uuid
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -9,8 +10,9 @@ import structlog
 
 from services.scheduler.planning import Change, Schedule, plan
 from services.scheduler.ports import ScheduleStore
-from services.scheduler.watching import Passes, judge
+from services.scheduler.watching import Condition, Passes, judge
 from shared.bus import Message, Publisher
+from shared.meters import ACCOUNT_ALERTS, ACCOUNTS
 from shared.wire import fetch_request_message
 
 log = structlog.get_logger(__name__)
@@ -58,6 +60,7 @@ class Scheduler:
         """Tell of each account that has become silent or well again, once. Raises Transient when the database is away."""
         now, accounts = self._store.read_passes()
         judged = {passes.account: (passes, *judge(passes, now, self._silent_after)) for passes in accounts}
+        _show([(name, condition, is_alert) for name, (_, condition, is_alert) in judged.items()])
         changed = {name: is_alert for name, (passes, _, is_alert) in judged.items() if is_alert != passes.is_told}
 
         def say(account: str) -> None:
@@ -70,6 +73,15 @@ class Scheduler:
         names = sorted(changed)
         for first in range(0, len(names), CHUNK):
             self._store.tell({name: changed[name] for name in names[first : first + CHUNK]}, say)
+
+
+def _show(judged: Sequence[tuple[str, Condition, bool]]) -> None:
+    conditions = Counter(condition for _, condition, _ in judged)
+    for condition in Condition:
+        ACCOUNTS.labels(condition.value).set(conditions[condition])
+    ACCOUNT_ALERTS.clear()
+    for account, _, is_alert in judged:
+        ACCOUNT_ALERTS.labels(account).set(is_alert)
 
 
 def _request(asked: Schedule) -> Message:

@@ -17,11 +17,14 @@ class Services:
         self._logs = logs
         self._running: list[subprocess.Popen[bytes]] = []
 
-    def start(self, service: str) -> subprocess.Popen[bytes]:
-        """`fetcher`, `classifier` or `ledger`; its log is appended to a file of that name."""
+    def start(self, service: str, **settings: str) -> subprocess.Popen[bytes]:
+        """`fetcher`, `classifier` or `ledger`, with settings of its own; its log is appended to a file of that name."""
         with (self._logs / f"{service}.log").open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", f"services.{service}"], env=self._environment, stdout=log, stderr=log
+                [sys.executable, "-m", f"services.{service}"],
+                env=self._environment | settings,
+                stdout=log,
+                stderr=log,
             )
         self._running.append(process)
         return process

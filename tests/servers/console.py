@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from services.console.app import Settings, listening, make_backing
+from services.console.app import Settings, make_backing, serving
 from services.console.application import create_application
 from services.console.backing import Backing
 from services.console.roles import Role
@@ -47,7 +47,7 @@ def serve(
             backing.people.add(role, role, PASSWORD, "the tests")
     application = create_application(backing, secret_key=SECRET_KEY)
     try:
-        with listening(application, "127.0.0.1", 0) as port:
+        with serving(application, "127.0.0.1", 0) as port:
             yield Console(f"http://127.0.0.1:{port}", backing)
     finally:
         publisher.close()

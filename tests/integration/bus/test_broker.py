@@ -1,11 +1,15 @@
 """Our consumers and publishers on a RabbitMQ that dies, hangs, loses queues and refuses messages. Nothing may be lost."""
 
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pika
 import pytest
@@ -15,6 +19,7 @@ from shared.amqp import open_connection
 from shared.broker import BrokerBus
 from shared.bus import BatchLimits, BrokerUnreachable, Bus, Delivery, Message, Rejection, Unroutable
 from shared.errors import ConfigurationError, Transient
+from shared.service import HANGS
 from shared.topology import CLASSIFIER_RAW, EXCHANGE, FETCH, FETCHER_REQUESTS, LEDGER_DEAD, RAW
 from tests.servers.rabbitmq import RabbitMQServer
 from tests.servers.waiting import eventually
@@ -493,3 +498,36 @@ def test_a_letter_of_the_broker_itself_says_where_and_why_it_died(amqp_url: str,
 def delete_queue(url: str, name: str) -> None:
     with closing(pika.BlockingConnection(pika.URLParameters(url))) as connection:
         connection.channel().queue_delete(name)
+
+
+class TestAHandlerThatHangs:
+    def test_its_process_ends_and_another_handles_what_it_had(self, amqp_url: str) -> None:
+        with closing(BrokerBus(amqp_url)) as bus:
+            bus.publish([request(b"before"), request(b"hang"), request(b"behind")])
+        with subprocess.Popen(
+            [sys.executable, Path(__file__).with_name("hanging.py"), amqp_url, "1"], stderr=subprocess.PIPE, text=True
+        ) as service:
+            _, said = service.communicate(timeout=30)
+        assert service.returncode == HANGS
+        assert f"what was taken from {FETCHER_REQUESTS.name} has not moved for" in said
+        assert "in hang" in said, "where every thread stood"
+        assert sorted(delivery.message.body for delivery in read_all(amqp_url)) == [b"behind", b"hang"]
+
+    def test_one_that_waits_for_a_server_by_name_does_not_hang(self, amqp_url: str) -> None:
+        is_back = threading.Event()
+
+        def wait_for_it(batch: Sequence[Delivery]) -> None:
+            if not is_back.is_set():
+                raise Transient("the database is away")
+
+        handler = Recorder(wait_for_it)
+        bus = BrokerBus(amqp_url)
+        bus.subscribe(FETCHER_REQUESTS.name, handler, replace(SOON, still_s=1.0))
+        with running(bus):
+            bus.publish([request(b"0")])
+            began = time.monotonic()
+            # tried again after 0.1, 0.2, 0.4 and 0.8 s: at most so long it does not move
+            eventually(lambda: bus.stalled() or time.monotonic() > began + 2.5)
+            assert bus.stalled() == ""
+            is_back.set()
+            eventually(lambda: handler.bodies == [b"0"])
