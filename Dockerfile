@@ -17,6 +17,8 @@ FROM python:3.13-slim
 RUN useradd --system --uid 10001 --home-dir /var/lib/mailroom --create-home mailroom
 COPY --from=build /venv /venv
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# Every service shows /health, /ready and /metrics there, to the containers of its network.
+ENV MAILROOM_METRICS_HOST=0.0.0.0 MAILROOM_METRICS_PORT=9464
 USER mailroom
 WORKDIR /var/lib/mailroom
 ENTRYPOINT ["mailroom"]

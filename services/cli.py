@@ -12,6 +12,7 @@ from services.commands.accounts import accounts
 from services.commands.archive import archive
 from services.commands.asking import check, filter_csv
 from services.commands.contacts import export_contacts, import_contacts
+from services.commands.contract import contract
 from services.commands.dead import dead
 from services.commands.exchanging import export_csv, import_csv
 from services.commands.history import history
@@ -113,6 +114,7 @@ for command in (
     secrets,
     users,
     rules,
+    contract,
     up,
     fetcher,
     classifier,

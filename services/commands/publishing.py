@@ -167,8 +167,8 @@ def _batches(
 ) -> Iterator[list[tuple[Path | None, Found]]]:
     batch: list[tuple[Path | None, Found]] = []
     for path, found in mails:
-        if found.error:
-            errors.append(found.error)
+        if found.error or not found.raw.strip():
+            errors.append(found.error or f"{found.name} is empty, and no mail; it stays where it is")
             continue
         batch.append((path, found))
         if len(batch) == BATCH:

@@ -151,6 +151,14 @@ class TestMaildir:
         assert mailroom("publish", maildir, MAILROOM_AMQP_URL=amqp_url).returncode == 0
         assert names(maildir, "new") == ["1.a"]
 
+    def test_an_empty_file_is_no_mail_and_is_told(self, mailroom: Any, maildir: Path, amqp_url: str) -> None:
+        (maildir / "new" / "1.a").write_bytes(b"\n")
+        (maildir / "new" / "2.b").write_bytes(MAIL)
+        ran = mailroom("publish", "--consume", maildir, MAILROOM_AMQP_URL=amqp_url)
+        assert ran.returncode == 2
+        assert "1.a is empty, and no mail; it stays where it is" in ran.stderr
+        assert (names(maildir, "new"), len(published(amqp_url))) == (["1.a"], 1)
+
     def test_what_cannot_be_put_aside_is_told_and_the_rest_is_done(
         self, mailroom: Any, maildir: Path, amqp_url: str
     ) -> None:
