@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from functools import wraps
 from itertools import islice
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy import Engine
 
 from services.classifier.own_rules import read_own_rules
 from services.commands.bus import open_publisher
+from services.commands.durations import DURATION
 from services.commands.marking import login_name
 from services.commands.terminal import (
     configure_logs,
@@ -34,6 +36,7 @@ from shared.errors import ConfigurationError
 
 _SHOWN_BYTES = 4096
 _DISCARDED_AT_ONCE = 500
+_IN_A_TABLE = 1_000
 
 
 def _choosing(command: Callable[..., None]) -> Callable[..., None]:
@@ -42,10 +45,27 @@ def _choosing(command: Callable[..., None]) -> Callable[..., None]:
     @click.option("--stage", type=click.Choice(STAGES), help="Whose queue it died on.")
     @click.option("--id", "letter_id", metavar="ID", help="A letter's id, or its beginning.")
     @click.option("--reason", metavar="WORDS", help="A part of the reason.")
+    @click.option("--older-than", type=DURATION, metavar="TIME", help="Failed last before that: 90m, 12h, 7d.")
+    @click.option("--newer-than", type=DURATION, metavar="TIME", help="Failed last since then.")
     @click.option("--database", metavar="URL", help="Default: MAILROOM_DATABASE_URL, else ./mailroom.db.")
     @wraps(command)
-    def chosen(stage: str | None, letter_id: str | None, reason: str | None, **rest: Any) -> None:
-        command(Choice(stage, letter_id, reason), **rest)
+    def chosen(
+        stage: str | None,
+        letter_id: str | None,
+        reason: str | None,
+        older_than: timedelta | None,
+        newer_than: timedelta | None,
+        **rest: Any,
+    ) -> None:
+        now = datetime.now(UTC)
+        choice = Choice(
+            stage,
+            letter_id,
+            reason,
+            failed_before=now - older_than if older_than else None,
+            failed_after=now - newer_than if newer_than else None,
+        )
+        command(choice, **rest)
 
     return chosen
 
@@ -86,13 +106,21 @@ def _summary(filed: FiledLetter) -> dict[str, Any]:
         "raw_id": letter.raw_id,
         "run_id": letter.run_id,
         "publisher_id": letter.message_id,
-        "size_bytes": len(letter.body),
+        "size_bytes": filed.size_bytes,
     }
 
 
 def _print_letters(letters: Iterator[FiledLetter], total: int) -> None:
     if not total:
         output().print("There are no dead letters.")
+        return
+    if total > _IN_A_TABLE:  # a table is laid out when all of it is there
+        for filed in letters:
+            letter = filed.letter
+            failed_at = f"{letter.failed_at:%Y-%m-%d %H:%M}"
+            click.echo(
+                printable(f"{letter.letter_id[:12]}  {letter.queue}  {filed.attempts}  {failed_at}  {letter.reason}")
+            )
         return
     table = Table(box=None, pad_edge=False)
     for column in ("id", "queue", "attempts", "last failed", "reason"):
@@ -121,7 +149,10 @@ def show_letter(choice: Choice, database: str | None) -> None:
         total = letters.count(choice)
         if total != 1:
             raise ConfigurationError(f"{total} dead letters are meant; show takes one: name it with --id")
-        filed = next(letters.list(choice))
+        found = letters.find(next(letters.list(choice)).letter.letter_id)
+        if found is None:
+            raise ConfigurationError("that letter has just gone: `mailroom dead list` shows what there is")
+        filed, _ = found
     for name, value in _summary(filed).items():
         click.echo(f"{name:16} {printable(str(value))}")
     click.echo(f"{'content_type':16} {printable(filed.letter.content_type)}")
@@ -135,7 +166,7 @@ def show_letter(choice: Choice, database: str | None) -> None:
 def replay(choice: Choice, database: str | None, every: bool) -> None:
     """Send letters back to the queue that they came from; what was counted is not counted again."""
     if choice == Choice() and not every:
-        raise click.UsageError("say which letters: --stage, --id, --reason or --all")
+        raise click.UsageError("say which letters: --stage, --id, --reason, --older-than, --newer-than or --all")
     with refusals():
         configure_logs("dead")
         engine = open_for_writing(database, must_exist=True)
@@ -161,7 +192,7 @@ def replay(choice: Choice, database: str | None, every: bool) -> None:
 def discard(choice: Choice, database: str | None, every: bool, why: str, who: str | None) -> None:
     """Put letters aside for good: they are not handled, and stay to be looked at."""
     if choice == Choice() and not every:
-        raise click.UsageError("say which letters: --stage, --id, --reason or --all")
+        raise click.UsageError("say which letters: --stage, --id, --reason, --older-than, --newer-than or --all")
     with refusals():
         configure_logs("dead")
         letters = SqlDeadLetters(open_for_writing(database, must_exist=True))

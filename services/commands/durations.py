@@ -1,10 +1,30 @@
-"""Times in words that a person reads."""
+"""Times in words that a person reads, or writes."""
 
+import re
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
+
+import click
 
 _UNITS: Final = (("day", 86_400), ("hour", 3_600), ("minute", 60), ("second", 1))
 _TWICE: Final = 2
+_WRITTEN: Final = re.compile(r"(\d{1,9})([smhd])")
+_SECONDS: Final = {unit[0]: size for unit, size in _UNITS}
+
+
+class _Duration(click.ParamType[timedelta]):
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """A number with a unit, as in `90m`."""
+        found = _WRITTEN.fullmatch(str(value).strip().lower())
+        if found is None or int(found[1]) * _SECONDS[found[2]] > _LONGEST_S:
+            self.fail(f"{value!r} is no time: write a number and s, m, h or d, as in 90m or 7d", param, ctx)
+        return timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+
+
+DURATION: Final = _Duration()
+_LONGEST_S: Final = 100 * 365 * 86_400
 
 
 def in_words(duration: timedelta) -> str:

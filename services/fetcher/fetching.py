@@ -43,8 +43,8 @@ log = structlog.get_logger(__name__)
 class SliceLimits:
     """A slice ends at whichever comes first; a window is what waits for its confirms together."""
 
-    mails: int = 50_000
-    """Each slice lists the whole mailbox anew; that other accounts need not wait is what `duration` is for."""
+    mails: int = 500_000
+    """Each slice lists the mailbox anew, which costs seconds; that other accounts need not wait is what `duration` is for."""
     duration: timedelta = timedelta(minutes=5)
     window_mails: int = 500
     window_bytes: int = 16 * 1024 * 1024

@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,9 +15,11 @@ from shared.bus import Message, Publisher
 from shared.errors import ConfigurationError
 from shared.tables.ledger import audit, dead_letter
 from shared.tables.transactions import insert, now_of, transaction
-from shared.topology import DEFAULT_EXCHANGE, queues_for
+from shared.topology import DEFAULT_EXCHANGE, QUEUES, queues_for
 
 _PAGE: Final = 200
+_PART_BYTES: Final = 16 * 1024 * 1024
+"""So much of bodies is held at once."""
 
 DEAD: Final = "dead"
 REPLAYED: Final = "replayed"
@@ -38,6 +40,11 @@ class Choice:
     reason: str | None = None
     """A part of the reason."""
     state: str = DEAD
+    failed_before: datetime | None = None
+    failed_after: datetime | None = None
+    """The last failure."""
+    is_known_queue: bool = False
+    """Only those that can go back to where they came from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +54,14 @@ class FiledLetter:
     letter: DeadLetter
     attempts: int
     first_failed_at: datetime
+    size_bytes: int
+    """Of the body, which lists leave out."""
+
+
+_SIZE: Final = func.length(dead_letter.c.body).label("size_bytes")
+_WHOLE: Final = select(dead_letter, _SIZE)
+_LISTED: Final = select(*(column for column in dead_letter.c if column is not dead_letter.c.body), _SIZE)
+"""A body may have a MiB, and a list hundreds of rows."""
 
 
 class SqlDeadLetters:
@@ -79,10 +94,10 @@ class SqlDeadLetters:
             return int(connection.execute(select(func.count()).select_from(some)).scalar_one())
 
     def list(self, choice: Choice) -> Iterator[FiledLetter]:
-        """Those of a choice, in the order of their ids, read page by page; replaying meanwhile is allowed."""
+        """Those of a choice, without their bodies, in the order of their ids, page by page; replaying meanwhile is allowed."""
         after = ""
         while True:
-            chosen = select(dead_letter).where(*_conditions(choice), dead_letter.c.letter_id > after)
+            chosen = _LISTED.where(*_conditions(choice), dead_letter.c.letter_id > after)
             with transaction(self._engine, is_reading=True) as connection:
                 rows = connection.execute(chosen.order_by(dead_letter.c.letter_id).limit(_PAGE)).all()
             yield from (_filed(row) for row in rows)
@@ -91,8 +106,8 @@ class SqlDeadLetters:
             after = rows[-1].letter_id
 
     def page(self, choice: Choice, after: tuple[datetime, str] | None, size: int) -> Sequence[FiledLetter]:
-        """So many of a choice, the latest failure first, after that (last_failed_at, letter_id)."""
-        chosen = select(dead_letter).where(*_conditions(choice))
+        """So many of a choice, without their bodies, the latest failure first, after that (last_failed_at, letter_id)."""
+        chosen = _LISTED.where(*_conditions(choice))
         if after is not None:
             at, letter_id = after
             same = and_(dead_letter.c.last_failed_at == at, dead_letter.c.letter_id < letter_id)
@@ -104,12 +119,8 @@ class SqlDeadLetters:
     def find(self, letter_id: str) -> tuple[FiledLetter, str] | None:
         """A letter and its state: dead, replayed or discarded."""
         with transaction(self._engine, is_reading=True) as connection:
-            row = connection.execute(select(dead_letter).where(dead_letter.c.letter_id == letter_id)).one_or_none()
+            row = connection.execute(_WHOLE.where(dead_letter.c.letter_id == letter_id)).one_or_none()
         return (_filed(row), str(row.state)) if row else None
-
-    def replay_these(self, letters: Sequence[FiledLetter], publisher: Publisher, who: str) -> int:
-        """As `replay`, but these."""
-        return self._replay(letters, publisher, who)
 
     def discard(self, letter_ids: Sequence[str], who: str, why: str) -> int:
         """Those of them that are dead are put aside for good, with a word of who and why; how many. They stay in the table.
@@ -139,31 +150,45 @@ class SqlDeadLetters:
         is dead again with one more attempt, and is not taken up a second time by this call.
         """
         replayed = 0
-        page: list[FiledLetter] = []
-        for filed in self.list(choice):
-            page.append(filed)
-            if len(page) == _PAGE:
-                replayed += self._replay(page, publisher, who)
-                progress(replayed)
-                page = []
-        replayed += self._replay(page, publisher, who)
-        progress(replayed)
+        for part in _in_parts(self.list(replace(choice, is_known_queue=True))):
+            replayed += self._replay(part, publisher, who)
+            progress(replayed)
         return replayed
 
-    def _replay(self, letters: Sequence[FiledLetter], publisher: Publisher, who: str) -> int:
-        # One that names no queue of ours would hold up all the others; it stays for a person to look at.
-        page = [filed for filed in letters if queues_for(DEFAULT_EXCHANGE, filed.letter.queue)]
-        publisher.publish([_message(filed.letter) for filed in page])
+    def replay_these(self, letters: Iterable[FiledLetter], publisher: Publisher, who: str) -> int:
+        """As `replay`, but these, with or without their bodies."""
+        known = (filed for filed in letters if queues_for(DEFAULT_EXCHANGE, filed.letter.queue))
+        return sum(self._replay(part, publisher, who) for part in _in_parts(known))
+
+    def _replay(self, letter_ids: Sequence[str], publisher: Publisher, who: str) -> int:
+        chosen = _WHOLE.where(dead_letter.c.letter_id.in_(letter_ids), dead_letter.c.state == DEAD)
+        with transaction(self._engine, is_reading=True) as connection:
+            part = [_filed(row) for row in connection.execute(chosen.order_by(dead_letter.c.letter_id))]
+        publisher.publish([_message(filed.letter) for filed in part])
         with transaction(self._engine) as connection:
             now = now_of(connection)
-            for filed in page:
+            for filed in part:
                 # With as many attempts as when it was read: one that died again meanwhile stays dead.
                 same = and_(dead_letter.c.letter_id == filed.letter.letter_id, dead_letter.c.attempts == filed.attempts)
                 connection.execute(update(dead_letter).where(same).values(state=REPLAYED, settled_at=now))
             said = {"made_at": now, "who": storable(who, WHO_LENGTH), "what": "replay letter", "why": ""}
-            if page:
-                connection.execute(audit.insert(), [said | {"subject": one.letter.letter_id} for one in page])
-        return len(page)
+            if part:
+                connection.execute(audit.insert(), [said | {"subject": one.letter.letter_id} for one in part])
+        return len(part)
+
+
+def _in_parts(letters: Iterable[FiledLetter]) -> Iterator[list[str]]:
+    """The ids of so many as may be held at once."""
+    part: list[str] = []
+    size_bytes = 0
+    for filed in letters:
+        if part and (len(part) == _PAGE or size_bytes + filed.size_bytes > _PART_BYTES):
+            yield part
+            part, size_bytes = [], 0
+        part.append(filed.letter.letter_id)
+        size_bytes += filed.size_bytes
+    if part:
+        yield part
 
 
 def _conditions(choice: Choice) -> list[Any]:
@@ -178,6 +203,12 @@ def _conditions(choice: Choice) -> list[Any]:
         conditions.append(dead_letter.c.letter_id.startswith(choice.letter_id, autoescape=True))
     if choice.reason is not None:
         conditions.append(dead_letter.c.reason.contains(choice.reason, autoescape=True))
+    if choice.failed_before is not None:
+        conditions.append(dead_letter.c.last_failed_at < choice.failed_before)
+    if choice.failed_after is not None:
+        conditions.append(dead_letter.c.last_failed_at >= choice.failed_after)
+    if choice.is_known_queue:
+        conditions.append(dead_letter.c.queue.in_([queue.name for queue in QUEUES]))
     return conditions
 
 
@@ -214,9 +245,9 @@ def _filed(row: Any) -> FiledLetter:
         row.message_id,
         row.headers,
         row.sent_at,
-        row.body,
+        row._mapping.get("body", b""),
     )
-    return FiledLetter(letter, row.attempts, row.first_failed_at)
+    return FiledLetter(letter, row.attempts, row.first_failed_at, row.size_bytes)
 
 
 def _message(letter: DeadLetter) -> Message:

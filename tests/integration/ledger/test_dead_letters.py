@@ -1,7 +1,7 @@
 """Dead letters: filed, listed, replayed as often as anybody likes."""
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import Engine, select, update
@@ -66,8 +66,13 @@ def test_a_letter_says_what_it_is(bus: LocalBus, classifier: Classifier, letters
     (filed,) = letters.list(ALL)
     assert filed.attempts == 1
     letter = filed.letter
-    assert (letter.queue, letter.run_id, letter.body) == ("classifier.raw", "run", b"one")
+    assert (letter.queue, letter.run_id) == ("classifier.raw", "run")
     assert letter.reason == "no rule \ufffd ? for it"
+    assert (letter.body, filed.size_bytes) == (b"", 3), "a list holds no bodies"
+    assert letters.page(ALL, None, 1) == [filed]
+    whole = letters.find(letter.letter_id)
+    assert whole is not None
+    assert (whole[0].letter.body, whole[0].size_bytes) == (b"one", 3)
 
 
 def test_one_that_dies_again_stays_dead(bus: LocalBus, classifier: Classifier, letters: SqlDeadLetters) -> None:
@@ -107,6 +112,42 @@ def test_more_than_a_page_some_of_which_die_again(
     assert said == [200, 400, 450]
     assert letters.count(ALL) == 450
     assert {filed.attempts for filed in letters.list(ALL)} == {2}
+
+
+def test_large_ones_are_held_a_few_at_a_time(
+    bus: LocalBus, classifier: Classifier, letters: SqlDeadLetters, engine: Engine
+) -> None:
+    publish(bus, *(f"mail {n} {'x' * 1_000_000}" for n in range(20)))
+    classifier.is_broken = False
+    said: list[int] = []
+    assert letters.replay(ALL, bus, "tests", said.append) == 20
+    assert said == [16, 20]
+
+
+def test_by_age(bus: LocalBus, classifier: Classifier, letters: SqlDeadLetters, engine: Engine) -> None:
+    publish(bus, "old", "new")
+    now = datetime.now(UTC)
+    old = next(letters.list(ALL)).letter.letter_id
+    with engine.begin() as connection:
+        is_old = dead_letter.c.letter_id == old
+        connection.execute(update(dead_letter).where(is_old).values(last_failed_at=now - timedelta(days=2)))
+    yesterday = now - timedelta(days=1)
+    assert [one.letter.letter_id for one in letters.list(Choice(failed_before=yesterday))] == [old]
+    assert letters.count(Choice(failed_after=yesterday)) == 1
+    assert letters.count(Choice(failed_after=yesterday, failed_before=yesterday)) == 0
+
+
+def test_those_of_an_unknown_queue_hold_up_nobody(
+    bus: LocalBus, classifier: Classifier, letters: SqlDeadLetters
+) -> None:
+    publish(bus, "one")
+    foreign = [Delivery(dead("nonsense", {QUEUE_HEADER: f"nonsense{n}"}), LEDGER_DEAD.name) for n in range(3)]
+    assert DeadLetterHandler(letters)(foreign) == []
+    classifier.is_broken = False
+    assert letters.count(ALL) == 4
+    assert [one.letter.queue for one in letters.page(Choice(is_known_queue=True), None, 2)] == ["classifier.raw"]
+    assert letters.replay_these(letters.list(ALL), bus, "tests") == 1
+    assert letters.count(ALL) == 3
 
 
 def test_choosing(bus: LocalBus, classifier: Classifier, letters: SqlDeadLetters) -> None:
