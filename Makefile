@@ -1,6 +1,6 @@
 # `make` lists the tasks.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check fix lock bench
+.PHONY: help setup run test check fix lock bench compose
 
 BIN := .venv/bin
 # A file of tests on each core, with servers of its own; servers that were given are shared, one test after another.
@@ -34,6 +34,9 @@ fix: setup ## let ruff mend format and lint
 
 lock: setup ## write both lock files anew; make lock UPGRADE=--upgrade takes newer releases
 	@scripts/lock $(UPGRADE)
+
+compose: setup ## what docker compose starts, tried from outside; installs Docker where it is missing (Debian, root)
+	@MAILROOM_TEST_COMPOSE=1 $(BIN)/pytest tests/compose --timeout=900
 
 bench: setup ## measure: make bench PART=classifier (or ledger, or fetcher; all without PART)
 	@$(BIN)/python -m benchmarks $(PART)

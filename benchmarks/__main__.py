@@ -6,6 +6,7 @@ from functools import partial
 
 from benchmarks import classifier, console, fetcher, ledger
 from benchmarks.results import pin_to_one_core, report
+from services.fetcher.endpoint import Tls
 
 PARTS = ("ledger", "fetcher", "console", "classifier")
 ON_ONE_CORE = {"classifier"}  # pinned for good, so these come last
@@ -16,6 +17,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; without any, all of them")
     parser.add_argument("--mails", type=int, default=fetcher.MAILS, help="mails in the mailbox of the fetcher")
+    parser.add_argument("--starttls", action="store_true", help="the fetcher asks for TLS on the ports in the clear")
     arguments = parser.parse_args()
     unknown = [part for part in arguments.parts if part not in PARTS]
     if unknown:
@@ -23,7 +25,7 @@ def main() -> int:
         return 2
     measures = {
         "ledger": ledger.measure,
-        "fetcher": partial(fetcher.measure, arguments.mails),
+        "fetcher": partial(fetcher.measure, arguments.mails, Tls.STARTTLS if arguments.starttls else Tls.IMPLICIT),
         "console": console.measure,
         "classifier": classifier.measure,
     }

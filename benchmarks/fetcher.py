@@ -13,7 +13,7 @@ from typing import Final
 from benchmarks.fetcher_floors import read_bare
 from benchmarks.fetcher_work import TOGETHER, Figures, Place, fetch, fetch_and_clean, timed
 from benchmarks.results import Bound, Row
-from services.fetcher.endpoint import Protocol
+from services.fetcher.endpoint import Protocol, Tls
 from shared.tables import connect, upgrade
 from tests.servers import dovecot, postgresql, rabbitmq
 
@@ -26,18 +26,22 @@ SIZE_BYTES: Final = 3_000
 _PASSWORD: Final = "benchmark"
 
 
-def measure(mails: int = MAILS) -> list[Row]:
-    """Everything in fresh processes, over implicit TLS, with the checkpoint in PostgreSQL."""
+def measure(mails: int = MAILS, tls: Tls = Tls.IMPLICIT) -> list[Row]:
+    """Everything in fresh processes, with the checkpoint in PostgreSQL."""
     rows = []
     with ExitStack() as stack:
         server = stack.enter_context(dovecot.start())
         databases = stack.enter_context(postgresql.start())
         broker = stack.enter_context(rabbitmq.start())
-        for protocol, port in ((Protocol.POP3, server.pop3s_port), (Protocol.IMAP, server.imaps_port)):
+        ports = {
+            Tls.IMPLICIT: ((Protocol.POP3, server.pop3s_port), (Protocol.IMAP, server.imaps_port)),
+            Tls.STARTTLS: ((Protocol.POP3, server.pop3_port), (Protocol.IMAP, server.imap_port)),
+        }
+        for protocol, port in ports[tls]:
             mailbox = server.mailbox(protocol.value, _PASSWORD)
             for number in range(mails):
                 mailbox.deliver(_bounce(number))
-            place = Place(protocol, server.host, port, server.ca_file, mailbox.user, _PASSWORD)
+            place = Place(protocol, server.host, port, server.ca_file, mailbox.user, _PASSWORD, tls)
             rows += _measure_reading(place, mails, partial(_fresh, databases))
             whole = _alone(partial(fetch_and_clean, place, _fresh(databases), broker.fresh_url()), mails)
             if left := len(mailbox.mails()):
@@ -77,7 +81,9 @@ def _describe(what: str, figures: Figures) -> list[Row]:
 
 def _bare(place: Place, together: int) -> Figures:
     return timed(
-        lambda: read_bare(place.protocol, place.host, place.port, place.ca_file, (place.user, place.password), together)
+        lambda: read_bare(
+            place.protocol, place.host, place.port, place.ca_file, (place.user, place.password), together, place.tls
+        )
     )
 
 

@@ -8,18 +8,28 @@ import ssl
 from pathlib import Path
 from typing import Final
 
-from services.fetcher.endpoint import Protocol
+from services.fetcher.endpoint import Protocol, Tls
 
 LIST_CHUNK: Final = 500
 _UID: Final = re.compile(rb"UID (\d+)")
 
 
-def read_bare(protocol: Protocol, host: str, port: int, ca_file: Path, login: tuple[str, str], together: int) -> int:
+def read_bare(
+    protocol: Protocol, host: str, port: int, ca_file: Path, login: tuple[str, str], together: int, tls: Tls
+) -> int:
     """How many mails there were; `together` of them in one command, which poplib cannot."""
     context = ssl.create_default_context(cafile=str(ca_file))
     if protocol == Protocol.POP3:
-        return _read_poplib(poplib.POP3_SSL(host, port, context=context), *login)
-    return _read_imaplib(imaplib.IMAP4_SSL(host, port, ssl_context=context), *login, together)
+        if tls == Tls.IMPLICIT:
+            return _read_poplib(poplib.POP3_SSL(host, port, context=context), *login)
+        pop3 = poplib.POP3(host, port)
+        pop3.stls(context)
+        return _read_poplib(pop3, *login)
+    if tls == Tls.IMPLICIT:
+        return _read_imaplib(imaplib.IMAP4_SSL(host, port, ssl_context=context), *login, together)
+    imap = imaplib.IMAP4(host, port)
+    imap.starttls(context)
+    return _read_imaplib(imap, *login, together)
 
 
 def _read_poplib(client: poplib.POP3, user: str, password: str) -> int:

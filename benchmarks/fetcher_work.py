@@ -44,7 +44,7 @@ _RECORD: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A mailbox over implicit TLS, in what can be handed to another process."""
+    """A mailbox, in what can be handed to another process."""
 
     protocol: Protocol
     host: str
@@ -52,9 +52,10 @@ class Place:
     ca_file: Path
     user: str
     password: str
+    tls: Tls
 
     def account(self, empty: str) -> Account:
-        endpoint = Endpoint(self.protocol, self.host, self.port, Tls.IMPLICIT, self.ca_file)
+        endpoint = Endpoint(self.protocol, self.host, self.port, self.tls, self.ca_file)
         folder = "INBOX" if self.protocol == Protocol.IMAP else ""
         return Account("bench", endpoint, PasswordLogin(self.user, self.password), folder, read_emptying(empty), "list")
 

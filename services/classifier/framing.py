@@ -6,6 +6,8 @@ import struct
 import time
 from typing import IO, Final, Protocol
 
+from shared.progress import moved
+
 _LENGTH: Final = struct.Struct(">I")
 
 
@@ -41,8 +43,10 @@ class TimedPipe:
         return self._pipe.write(data)
 
     def _wait(self) -> None:
-        if not self._poll.poll(max(0.0, self.deadline - time.monotonic()) * 1000):
-            raise TimeoutError
+        while not self._poll.poll(min(1.0, max(0.0, self.deadline - time.monotonic())) * 1000):
+            moved()  # it waits for a child that has a deadline
+            if time.monotonic() >= self.deadline:
+                raise TimeoutError
 
 
 def write_frame(stream: Stream, payload: bytes) -> None:

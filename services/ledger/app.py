@@ -4,7 +4,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Final, Self
@@ -25,9 +25,11 @@ from shared.broker import BrokerBus
 from shared.bus import BatchLimits, Bus
 from shared.environment import Environment
 from shared.errors import Transient
+from shared.progress import STILL_S
 from shared.service import repeating, run_service, stop_on_signals, watched
 from shared.sight import Place, read_place, showing
 from shared.tables import connect, require_current
+from shared.tables.schema import STATEMENT_TIMEOUT_S
 from shared.tables.transactions import answers
 from shared.topology import LEDGER_ARCHIVE, LEDGER_DEAD, LEDGER_VERDICTS
 
@@ -82,12 +84,13 @@ def subscribe(bus: Bus, engine: Engine, projection: RedisProjection | None, batc
     def is_ready() -> bool:
         return answers(engine)
 
+    # a statement has a deadline of its own; only what outlasts it hangs
+    limits = BatchLimits(batch, still_s=STATEMENT_TIMEOUT_S + STILL_S)
     verdicts = VerdictHandler(SqlVerdictStore(engine), projection, bus)
-    bus.subscribe(LEDGER_VERDICTS.name, verdicts, BatchLimits(batch, in_work=2), is_ready)
-    bus.subscribe(
-        LEDGER_ARCHIVE.name, ArchiveHandler(SqlArchive(engine)), BatchLimits(min(batch, ARCHIVE_BATCH)), is_ready
-    )
-    bus.subscribe(LEDGER_DEAD.name, DeadLetterHandler(SqlDeadLetters(engine)), BatchLimits(batch), is_ready)
+    bus.subscribe(LEDGER_VERDICTS.name, verdicts, replace(limits, in_work=2), is_ready)
+    mails = replace(limits, messages=min(batch, ARCHIVE_BATCH))
+    bus.subscribe(LEDGER_ARCHIVE.name, ArchiveHandler(SqlArchive(engine)), mails, is_ready)
+    bus.subscribe(LEDGER_DEAD.name, DeadLetterHandler(SqlDeadLetters(engine)), limits, is_ready)
     return verdicts
 
 

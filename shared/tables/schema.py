@@ -15,7 +15,7 @@ from shared.errors import ConfigurationError, Transient
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _CONNECT_TIMEOUT_S: Final = 10
-_STATEMENT_TIMEOUT_MS: Final = 60_000
+STATEMENT_TIMEOUT_S: Final = 60
 
 
 class DatabaseUnreachable(Transient):
@@ -42,7 +42,7 @@ def connect(url: str, *, must_exist: bool = False) -> Engine:
     if backend == "postgresql":
         # The ledger's fold needs each statement to see what was committed before it. In UTC the year 1 can be read back.
         settings = (
-            f"-c statement_timeout={_STATEMENT_TIMEOUT_MS} -c timezone=UTC "
+            f"-c statement_timeout={STATEMENT_TIMEOUT_S * 1000} -c timezone=UTC "
             "-c default_transaction_isolation=read\\ committed"
         )
         return create_engine(
@@ -50,7 +50,12 @@ def connect(url: str, *, must_exist: bool = False) -> Engine:
             pool_pre_ping=True,
             hide_parameters=True,  # an address has no business in a log
             pool_size=4,
-            connect_args={"connect_timeout": _CONNECT_TIMEOUT_S, "options": settings},
+            # Of a database in SQL_ASCII the driver would give bytes.
+            connect_args={
+                "connect_timeout": _CONNECT_TIMEOUT_S,
+                "client_encoding": "utf8",
+                "options": settings,
+            },
         )
     raise ConfigurationError(f"MAILROOM_DATABASE_URL names {backend!r}; supported are sqlite and postgresql")
 

@@ -23,6 +23,16 @@ IMAGES = {
 TRUSTED = Path("/etc/ssl/certs/ca-certificates.crt")
 
 
+def is_installed() -> bool:
+    """Whether there are the programs that this needs."""
+    return all(shutil.which(name) for name in ("docker", "dockerd", "docker-compose", "debootstrap"))
+
+
+def answers() -> bool:
+    """Whether a Docker daemon does."""
+    return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
+
+
 def has(image: str) -> bool:
     return subprocess.run(["docker", "image", "inspect", image], capture_output=True, check=False).returncode == 0
 

@@ -162,6 +162,21 @@ class TestSchema:
         assert errors == []
         require_current(empty_engine)
 
+    def test_a_database_that_checks_no_encoding(self, pg: Engine) -> None:
+        """PostgreSQL's own default where the system has no locale."""
+        with pg.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            connection.exec_driver_sql("DROP DATABASE IF EXISTS no_encoding")
+            connection.exec_driver_sql("CREATE DATABASE no_encoding ENCODING 'SQL_ASCII' LOCALE 'C' TEMPLATE template0")
+            engine = connect(pg.url.set(database="no_encoding").render_as_string(hide_password=False))
+            try:
+                upgrade(engine)
+                require_current(engine)
+                message = raw_bounce_message("Betreff: zurück".encode())
+                ArchiveHandler(SqlArchive(engine))([Delivery(message, LEDGER_ARCHIVE.name)])
+            finally:
+                engine.dispose()
+                connection.exec_driver_sql("DROP DATABASE no_encoding WITH (FORCE)")
+
     def test_times_without_an_offset_are_refused(self, engine: Engine) -> None:
         naive = at(0).replace(tzinfo=None)
         row = {"raw_id": "a", "archived_at": naive, "size_bytes": 0, "truncated": False}
