@@ -83,7 +83,7 @@ class Settling:
         Raises ConfigurationError, TrialFailed among them.
         """
         if wanted.server is None:
-            raise ConfigurationError("--server is missing: the name of the incoming mail server")
+            raise ConfigurationError("the name of the incoming mail server is missing")
         host, port = read_server(wanted.server)
         protocol = wanted.protocol or Protocol.POP3
         draft = _with(BounceAccount("", protocol, host, 0, Tls.IMPLICIT, bounce_email), wanted)
@@ -141,7 +141,7 @@ class Settling:
         plan = ways(draft.protocol, port, wanted.tls)
         if not is_tried and len(plan) > 1:
             raise ConfigurationError(
-                "auto detect has to connect: without a test choose --tls implicit or --tls starttls by hand"
+                "auto detect has to connect: without a test choose the encryption by hand, implicit TLS or STARTTLS"
             )
         is_new = stored is None or (stored.account.host, stored.account.user) != (draft.host, draft.user)
         if is_new:  # what is known of a mailbox goes by its account's name
@@ -193,7 +193,7 @@ def _by_token(wanted: Wanted) -> Wanted:
 
 def _without_tokens_yet(draft: BounceAccount) -> Settled:
     if draft.tls == Tls.NONE:
-        raise ConfigurationError("a token is only sent over TLS: choose --tls implicit or --tls starttls")
+        raise ConfigurationError("a token is only sent over TLS: choose implicit TLS or STARTTLS")
     return Settled(replace(draft, login=OAUTH2), None, None)
 
 
@@ -229,18 +229,18 @@ def _require_alike(stored: Stored, wanted: Wanted, port: int | None) -> None:
         of = stored.lists[0] if stored.lists else account.name
         raise ConfigurationError(
             f"{account.user} at {account.host} is read for {listed(stored.lists)} already, with another "
-            f"{' and another '.join(others)}: leave that out to share the account, and change it for all its lists with "
-            f"`mailroom lists edit {of}`"
+            f"{' and another '.join(others)}: leave that out to share the account. Whoever edits the list {of} changes it for "
+            "all of them"
         )
 
 
 _LABELS: Final[Mapping[str, Callable[[BounceAccount], object]]] = {
-    "account type (--type)": lambda one: one.protocol,
+    "account type": lambda one: one.protocol,
     "port": lambda one: one.port,
-    "encryption (--tls)": lambda one: one.tls,
-    "certificate authority (--ca)": lambda one: one.ca_pem,
-    "emptying (--empty)": lambda one: one.empty,
-    "interval (--every)": lambda one: one.interval_s,
+    "encryption": lambda one: one.tls,
+    "certificate authority": lambda one: one.ca_pem,
+    "choice of what leaves the inbox": lambda one: one.empty,
+    "interval": lambda one: one.interval_s,
     "pause": lambda one: one.is_active,
 }
 """What lists that share an account share, by the words for it."""

@@ -4,8 +4,9 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, cast
 
+from tests.servers import containers
 from tests.servers.installing import install
 from tests.servers.server import Server
 
@@ -19,16 +20,22 @@ def given(variable: str) -> str | None:
 
 @contextmanager
 def running(
-    make: Callable[[Path | None], S], installed: Callable[[], bool], packages: list[str], directory: Path | None
+    make: Callable[[Path | None], S],
+    installed: Callable[[], bool],
+    packages: list[str],
+    directory: Path | None,
+    contained: type[containers.ContainerServer] | None = None,
 ) -> Iterator[S]:
-    """A started server, closed at the end."""
-    # A server from Docker (testcontainers) gets its turn here, before the programs of this machine.
-    if not installed():
-        install(packages)
-    server = make(directory)
+    """A started server, closed at the end: in a container where Docker is, else a program of this machine."""
+    if contained is not None and containers.can_run(contained.image):
+        server: Server = contained(directory)
+    else:
+        if not installed():
+            install(packages)
+        server = make(directory)
     try:
         server.start()
-        yield server
+        yield cast(S, server)
     finally:
         server.close()
 
@@ -40,6 +47,9 @@ def install_missing() -> None:
     packages: list[str] = []
     for module in (rabbitmq, postgresql, redis, dovecot, mpop, chromium):
         variable = getattr(module, "VARIABLE", None)
+        contained = getattr(module, "CONTAINED", None)
+        if contained is not None and containers.can_run(contained.image):
+            continue
         if not (variable and given(variable)) and not module.installed():
             packages += module.PACKAGES
     if packages:

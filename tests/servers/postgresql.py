@@ -8,12 +8,14 @@ import signal
 import subprocess
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import ClassVar
 
 import psycopg
 from psycopg import sql
 
 from tests.servers import choosing, finding
-from tests.servers.server import Program, Server, ServerFailed
+from tests.servers.containers import ContainerServer
+from tests.servers.server import Program, Running, Server, ServerFailed
 
 VARIABLE = "MAILROOM_TEST_DATABASE_URL"
 PACKAGES = ["postgresql"]
@@ -68,7 +70,7 @@ class PostgreSQLServer(Server, Databases):
     name = "postgresql"
 
     def __init__(self, directory: Path | None = None) -> None:
-        Server.__init__(self, directory)
+        super().__init__(directory)
         Databases.__init__(self)
         self.port = finding.free_port()
         self.data = self.directory / "data"
@@ -77,7 +79,7 @@ class PostgreSQLServer(Server, Databases):
     def url(self) -> str:
         return f"postgresql+psycopg://{USER}@127.0.0.1:{self.port}/postgres"
 
-    def launch(self) -> Program:
+    def launch(self) -> Running:
         if not (self.data / "PG_VERSION").exists():
             self._make_cluster()
         options = [text for name, value in SETTINGS.items() for text in ("-c", f"{name}={value}")]
@@ -122,6 +124,23 @@ class PostgreSQLServer(Server, Databases):
         with contextlib.suppress(OSError, IndexError):
             segment = (self.data / "postmaster.pid").read_text().splitlines()[6].split()[1]
             subprocess.run(["ipcrm", "-m", segment], capture_output=True, check=False)
+
+
+class PostgreSQLContainer(ContainerServer, PostgreSQLServer):
+    image = "postgres:17"
+    inside_port = 5432
+    variables: ClassVar = {"POSTGRES_USER": USER, "POSTGRES_PASSWORD": USER, "POSTGRES_DB": USER}
+    command = ("postgres", "-c", "max_connections=200", "-c", "fsync=off", "-c", "full_page_writes=off")
+
+    @property
+    def url(self) -> str:
+        return f"postgresql+psycopg://{USER}:{USER}@127.0.0.1:{self.port}/{USER}"
+
+    def kill(self) -> None:
+        Server.kill(self)
+
+
+CONTAINED = PostgreSQLContainer
 
 
 class GivenPostgreSQL(Databases):
@@ -179,4 +198,4 @@ def given_or_started() -> AbstractContextManager[Databases]:
 
 
 def start(directory: Path | None = None) -> AbstractContextManager[PostgreSQLServer]:
-    return choosing.running(PostgreSQLServer, installed, PACKAGES, directory)
+    return choosing.running(PostgreSQLServer, installed, PACKAGES, directory, CONTAINED)

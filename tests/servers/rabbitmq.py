@@ -7,8 +7,10 @@ Debian's `rabbitmq-server` command insists on a system user; the server's own sc
 import contextlib
 import os
 import subprocess
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import ClassVar
 from urllib.parse import quote
 
 import amqp
@@ -16,7 +18,8 @@ import kombu
 
 from shared import topology
 from tests.servers import choosing, finding
-from tests.servers.server import Program, Server, ServerFailed
+from tests.servers.containers import ContainerServer
+from tests.servers.server import Program, Running, Server, ServerFailed
 from tests.servers.waiting import eventually
 
 VARIABLE = "MAILROOM_TEST_AMQP_URL"
@@ -79,7 +82,7 @@ class RabbitMQServer(Server):
             raise ServerFailed(f"rabbitmqctl {' '.join(arguments)}: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def launch(self) -> Program:
+    def launch(self) -> Running:
         if self._epmd is None or not self._epmd.is_running():
             arguments: list[str | Path] = [_epmd(), "-port", str(self._epmd_port), "-address", "127.0.0.1"]
             self._epmd = Program(arguments, self.directory / "epmd.log")
@@ -161,6 +164,22 @@ class RabbitMQServer(Server):
         self._vhosts_free += names
 
 
+class RabbitMQContainer(ContainerServer, RabbitMQServer):
+    image = "rabbitmq:4"
+    inside_port = 5672
+    variables: ClassVar = {"RABBITMQ_DEFAULT_USER": "guest", "RABBITMQ_DEFAULT_PASS": "guest"}
+
+    def control(self, *arguments: str) -> str:
+        return self.run_inside("rabbitmqctl", "--quiet", *arguments)
+
+    def folders(self) -> Mapping[Path, str]:
+        # To see when the list of queues is written; without root these are files of a stranger.
+        return {self.directory / "mnesia": "/var/lib/rabbitmq/mnesia"} if os.geteuid() == 0 else {}
+
+
+CONTAINED = RabbitMQContainer
+
+
 class GivenRabbitMQ:
     """The broker in MAILROOM_TEST_AMQP_URL; our queues and exchanges in its virtual host are deleted for every test."""
 
@@ -201,4 +220,4 @@ def given_or_started() -> AbstractContextManager[RabbitMQServer | GivenRabbitMQ]
 
 
 def start(directory: Path | None = None) -> AbstractContextManager[RabbitMQServer]:
-    return choosing.running(RabbitMQServer, installed, PACKAGES, directory)
+    return choosing.running(RabbitMQServer, installed, PACKAGES, directory, CONTAINED)

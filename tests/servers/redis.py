@@ -1,16 +1,33 @@
 """A private Redis that keeps its data over a restart and never evicts a key."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 import redis
 
 from tests.servers import choosing, finding
-from tests.servers.server import Program, Server
+from tests.servers.containers import ContainerServer
+from tests.servers.server import Program, Running, Server
 
 VARIABLE = "MAILROOM_TEST_REDIS_URL"
 PACKAGES = ["redis-server"]
 DATABASES = 64
+
+
+OPTIONS = {
+    "databases": DATABASES,
+    "maxmemory-policy": "noeviction",
+    "save": "",
+    # Written before the answer is sent; so SIGKILL loses nothing that a client was told. ("everysec" puts the
+    # write off for up to 2 s while the disk is busy with the last fsync, and answers all the same.)
+    "appendonly": "yes",
+    "appendfsync": "no",
+}
+
+
+def _arguments(options: Mapping[str, object]) -> list[str]:
+    return [text for option, value in options.items() for text in (f"--{option}", str(value))]
 
 
 class RedisServer(Server):
@@ -32,23 +49,11 @@ class RedisServer(Server):
         empty(url)
         return url
 
-    def launch(self) -> Program:
+    def launch(self) -> Running:
         binary = _binary()
         assert binary is not None
-        options = {
-            "bind": "127.0.0.1",
-            "port": self.port,
-            "dir": self.directory,
-            "databases": DATABASES,
-            "maxmemory-policy": "noeviction",
-            "save": "",
-            # Written before the answer is sent; so SIGKILL loses nothing that a client was told. ("everysec" puts the
-            # write off for up to 2 s while the disk is busy with the last fsync, and answers all the same.)
-            "appendonly": "yes",
-            "appendfsync": "no",
-        }
-        arguments = [text for option, value in options.items() for text in (f"--{option}", str(value))]
-        return Program([binary, *arguments], self.log)
+        place = {"bind": "127.0.0.1", "port": self.port, "dir": self.directory}
+        return Program([binary, *_arguments(place | OPTIONS)], self.log)
 
     def answers(self) -> bool:
         client = redis.Redis(port=self.port, socket_timeout=5)
@@ -58,6 +63,19 @@ class RedisServer(Server):
             return False
         finally:
             client.close()
+
+
+class RedisContainer(ContainerServer, RedisServer):
+    image = "redis:7"
+    inside_port = 6379
+    # The official image has it so: who may reach it is for Docker to say, and that is this machine.
+    command = ("redis-server", *_arguments(OPTIONS | {"protected-mode": "no"}))
+
+    def folders(self) -> Mapping[Path, str]:
+        return {self.directory: "/data"}
+
+
+CONTAINED = RedisContainer
 
 
 class GivenRedis:
@@ -93,4 +111,4 @@ def given_or_started() -> AbstractContextManager[RedisServer | GivenRedis]:
 
 
 def start(directory: Path | None = None) -> AbstractContextManager[RedisServer]:
-    return choosing.running(RedisServer, installed, PACKAGES, directory)
+    return choosing.running(RedisServer, installed, PACKAGES, directory, CONTAINED)

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from tests.servers import guard
 
@@ -52,6 +53,24 @@ class _Guard:
 
 
 _guard = _Guard()
+
+
+class Running(Protocol):
+    """What was launched: a process, or a container in its place."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def pids(self) -> list[int]: ...
+
+    def is_running(self) -> bool: ...
+
+    def send(self, number: signal.Signals) -> None: ...
+
+    def end(self) -> None: ...
+
+    def kill(self) -> None: ...
 
 
 class Program:
@@ -141,9 +160,9 @@ class Server:
         if self._own_directory:
             _guard.tell(f"folder {self.directory}")
         self.log = self.directory / f"{self.name}.log"
-        self.program: Program | None = None
+        self.program: Running | None = None
 
-    def launch(self) -> Program:
+    def launch(self) -> Running:
         raise NotImplementedError
 
     def answers(self) -> bool:

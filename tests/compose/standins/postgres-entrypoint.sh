@@ -15,4 +15,5 @@ if [ ! -s "$data/PG_VERSION" ]; then
     as_postgres "$bin/createdb" --username="$POSTGRES_USER" --owner="$POSTGRES_USER" "$POSTGRES_DB"
     as_postgres "$bin/pg_ctl" -D "$data" -w stop
 fi
-exec setpriv --reuid postgres --regid postgres --init-groups "$bin/postgres" -D "$data" -c listen_addresses='*'
+[ "${1:-}" = postgres ] && shift
+exec setpriv --reuid postgres --regid postgres --init-groups "$bin/postgres" -D "$data" -c listen_addresses='*' "$@"

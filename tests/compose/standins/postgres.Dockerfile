@@ -3,3 +3,4 @@ RUN apt-get update && apt-get install -y --no-install-recommends postgresql && r
 COPY postgres-entrypoint.sh /usr/local/bin/entrypoint
 ENTRYPOINT ["sh", "/usr/local/bin/entrypoint"]
 STOPSIGNAL SIGINT
+VOLUME /var/lib/postgresql/data

@@ -117,9 +117,9 @@ def test_lists_with_one_mailbox_share_it(lists: Lists) -> None:
     assert lists.show("weekly")["account"]["empty"] == "nothing"
     other = lists.add("third", "--empty", "all")
     assert other.returncode == 2
-    assert "with another emptying (--empty): leave that out" in other.stderr
+    assert "with another choice of what leaves the inbox: leave that out" in other.stderr
     ported = lists.add("third", "--server", "localhost:1", "--type", "imap")
-    assert "with another account type (--type) and another port: leave that out" in ported.stderr
+    assert "with another account type and another port: leave that out" in ported.stderr
     assert lists("remove", "weekly", "--yes").stdout == "weekly: removed\n"
     assert lists("test", "shop").returncode == 0
     assert lists("remove", "shop", "--yes").stdout == "shop: removed, with its account weekly\n"
