@@ -4,11 +4,11 @@ import argparse
 import sys
 from functools import partial
 
-from benchmarks import classifier, console, fetcher, ledger
+from benchmarks import classifier, console, fetcher, ledger, pipeline
 from benchmarks.results import pin_to_one_core, report
 from services.fetcher.endpoint import Tls
 
-PARTS = ("ledger", "fetcher", "console", "classifier")
+PARTS = ("ledger", "fetcher", "console", "pipeline", "classifier")
 ON_ONE_CORE = {"classifier"}  # pinned for good, so these come last
 
 
@@ -16,7 +16,9 @@ def main() -> int:
     """Exit status 2 for a part that there is not, else 0: a figure below its goal is a result, not an error."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; without any, all of them")
-    parser.add_argument("--mails", type=int, default=fetcher.MAILS, help="mails in the mailbox of the fetcher")
+    parser.add_argument(
+        "--mails", type=int, default=fetcher.MAILS, help="mails in the mailbox of the fetcher, and of the pipeline"
+    )
     parser.add_argument("--starttls", action="store_true", help="the fetcher asks for TLS on the ports in the clear")
     arguments = parser.parse_args()
     unknown = [part for part in arguments.parts if part not in PARTS]
@@ -27,6 +29,7 @@ def main() -> int:
         "ledger": ledger.measure,
         "fetcher": partial(fetcher.measure, arguments.mails, Tls.STARTTLS if arguments.starttls else Tls.IMPLICIT),
         "console": console.measure,
+        "pipeline": partial(pipeline.measure, arguments.mails),
         "classifier": classifier.measure,
     }
     for part in arguments.parts or PARTS:

@@ -1,5 +1,10 @@
 """Errors whose type says what a consumer does next: wait and go on, or set the message aside."""
 
+from typing import Final
+
+SHOWN: Final = 100
+"""So much of what somebody typed is repeated: a message of it has to fit a line, and a cookie."""
+
 
 class MailroomError(Exception):
     """Every error of this project; its text can be shown to a person as it is."""
@@ -21,4 +26,5 @@ class InvalidAddress(MailroomError):
     """Not an e-mail address that could be mailed."""
 
     def __init__(self, text: str, cause: str) -> None:
-        super().__init__(f"{text!r} is no e-mail address: {cause}")
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}…"
+        super().__init__(f"{shown!r} is no e-mail address: {cause}")

@@ -36,6 +36,8 @@ _HEADERS: Final = {
     "Cross-Origin-Opener-Policy": "same-origin",
 }
 API: Final = "/api/"
+_LONGEST_FLASH: Final = 1_000
+"""It travels in a cookie, of which browsers take 4 KB."""
 
 log = structlog.get_logger(__name__)
 
@@ -117,7 +119,7 @@ def _answer_alike(app: APIFlask) -> None:
             return problem(404 if isinstance(error, UnknownList) else 422, str(error))
         if isinstance(error, UnknownList) and request.method == "GET":
             return _page_of_error(404, *_WORDS[404])
-        flash(str(error), "danger")
+        flash(str(error)[:_LONGEST_FLASH], "danger")
         return redirect(_where_from())
 
     @app.errorhandler(ValidationError)

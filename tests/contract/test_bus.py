@@ -143,9 +143,12 @@ def test_any_body_arrives(bus: Bus, body: bytes) -> None:
     handler = Recorder()
     bus.subscribe(FETCHER_REQUESTS.name, handler, SOON)
     with running(bus):
-        bus.publish([Message(EXCHANGE, FETCH, body, "")])
+        sent_at = datetime.now(UTC).replace(microsecond=0)
+        bus.publish([Message(EXCHANGE, FETCH, body, "", timestamp=sent_at)])
         eventually(lambda: handler.deliveries)
-    assert handler.deliveries == [Delivery(Message(EXCHANGE, FETCH, body, ""), FETCHER_REQUESTS.name)]
+    assert handler.deliveries == [
+        Delivery(Message(EXCHANGE, FETCH, body, "", timestamp=sent_at), FETCHER_REQUESTS.name)
+    ]
 
 
 def test_messages_arrive_once_each_and_in_order(bus: Bus) -> None:

@@ -87,6 +87,7 @@ def test_every_service_shows_whether_it_is_ready_and_what_it_has_done(
         counted = shown["ledger"]
         assert total(counted, "mailroom_address_changes_total", state="bounced") > 0
         assert "mailroom_projection_lag_seconds 0.0" in counted
+        assert 'mailroom_oldest_message_seconds{queue="ledger.verdicts"}' in counted
         assert total(shown["scheduler"], "mailroom_accounts") == 0
 
         # every series that an alert asks for is shown by one of them, at least by its name

@@ -75,14 +75,15 @@ def show(letter_id: str) -> ResponseReturnValue:
 def replay() -> ResponseReturnValue:
     """Those that were ticked, or all of a choice, to the queues that they came from."""
     letters = backing().dead_letters
+    choice = replace(_choice(), state=DEAD)
     if "all" in request.form:
-        choice = replace(_choice(), state=DEAD, is_known_queue=True)
-        chosen = letters.page(choice, None, REPLAYED_AT_ONCE)
+        # those that cannot go anywhere hold up no others
+        chosen = letters.page(replace(choice, is_known_queue=True), None, REPLAYED_AT_ONCE)
     else:
         found = (letters.find(letter_id) for letter_id in request.form.getlist("letter"))
         chosen = [one[0] for one in found if one is not None and one[1] == DEAD]
     if not chosen:
-        flash("None of this choice can go back." if "all" in request.form else "Tick the letters first.", "warning")
+        flash("None of these can go back." if "all" in request.form else "Tick the letters first.", "warning")
         return redirect(_back())
     done = letters.replay_these(chosen, backing().publisher, person().name)
     if done:

@@ -1,5 +1,7 @@
 """What the pages say and do, without a browser, on both databases."""
 
+import random
+import string
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -43,6 +45,14 @@ def letters(count: int, queue: str = CLASSIFIER_RAW.name, reason: str = "no rule
         yield DeadLetter(f"{number:064x}", queue, reason, at, None, None, "text/plain", "", None, "{}", None, b"x")
 
 
+def test_what_is_wrong_with_a_long_address_fits_a_cookie(filled: Filled) -> None:
+    client = client_of(filled.app, Role.VIEWER)
+    long = "".join(random.Random(3).choices(string.ascii_letters, k=6_000))
+    answer = client.get("/addresses/of", query_string={"address": long})
+    assert len(answer.headers["Set-Cookie"]) < 4_000
+    assert "is no e-mail address" in client.get(answer.headers["Location"]).text
+
+
 class TestDeadLetters:
     def test_one_is_discarded_with_a_reason_and_stays_to_be_looked_at(self, filled: Filled) -> None:
         client = client_of(filled.app, Role.OPERATOR)
@@ -78,8 +88,9 @@ class TestDeadLetters:
         said = post(client, "/dead-letters/replay", all="1")
         assert depths(filled.amqp_url) == {queue.name: 3 * (queue == CLASSIFIER_RAW) for queue in QUEUES}
         assert "2 replayed" in said
-        assert "1 came from a queue that is not ours" in said
         assert "1 of this choice are dead" in said
+        assert "1 came from a queue that is not ours" in post(client, "/dead-letters/replay", letter="f" * 64)
+        assert "None of these can go back" in post(client, "/dead-letters/replay", all="1")
 
     def test_a_mail_that_the_ledger_does_not_have_is_no_link(self, filled: Filled) -> None:
         one = replace(next(iter(letters(1))), raw_id="c" * 64)

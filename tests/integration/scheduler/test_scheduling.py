@@ -210,7 +210,7 @@ class TestManyAccounts:
         publisher = _Counting(amqp_url, patience_s=2.0)
         Scheduler(SqlScheduleStore(engine), publisher).ask()
         let_pass(engine, FIRST_WITHIN)
-        settings = Settings(amqp_url, url, None, 0.1, 60.0, "info")
+        settings = Settings(amqp_url, url, None, 0.1, 60.0, None, "info")
         stop = threading.Event()
         thread = threading.Thread(target=run, args=(settings, engine, publisher, stop))
         rabbitmq.control("set_vm_memory_high_watermark", "0")
