@@ -188,7 +188,8 @@ def _run(place: Place, folder: Path, classifiers: int, start: Services) -> Took:
             raise SystemExit(f"{client.scard(SUPPRESSED_KEY)} are suppressed, not {place.suppressed}: no figure")
         spent = {name: round(sum(map(_core_seconds, programs)) - before[name], 2) for name, programs in running.items()}
         spent["servers"] = _core_seconds_of(place.servers) - servers_before
-        grown = {name: round(sum(map(_resident_mib, programs)) - sizes[name], 1) for name, programs in running.items()}
+        now = {name: sum(map(_resident_mib, programs)) for name, programs in running.items()}
+        grown = {name: round(size - sizes.get(name, size), 1) for name, size in now.items()}
         return Took(seconds, sum(spent.values()), spent, grown)
     finally:
         publisher.close()
