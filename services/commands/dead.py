@@ -149,7 +149,8 @@ def show_letter(choice: Choice, database: str | None) -> None:
         total = letters.count(choice)
         if total != 1:
             raise ConfigurationError(f"{total} dead letters are meant; show takes one: name it with --id")
-        found = letters.find(next(letters.list(choice)).letter.letter_id)
+        first = next(letters.list(choice), None)
+        found = letters.find(first.letter.letter_id) if first else None
         if found is None:
             raise ConfigurationError("that letter has just gone: `mailroom dead list` shows what there is")
         filed, _ = found
