@@ -17,6 +17,7 @@ from shared.tables.ledger import audit, dead_letter
 from shared.tables.transactions import insert, now_of, transaction
 from shared.topology import DEFAULT_EXCHANGE, QUEUES, queues_for
 
+_LISTED_AT_ONCE: Final = 2_000
 _PAGE: Final = 200
 _PART_BYTES: Final = 16 * 1024 * 1024
 """So much of bodies is held at once."""
@@ -99,9 +100,9 @@ class SqlDeadLetters:
         while True:
             chosen = _LISTED.where(*_conditions(choice), dead_letter.c.letter_id > after)
             with transaction(self._engine, is_reading=True) as connection:
-                rows = connection.execute(chosen.order_by(dead_letter.c.letter_id).limit(_PAGE)).all()
+                rows = connection.execute(chosen.order_by(dead_letter.c.letter_id).limit(_LISTED_AT_ONCE)).all()
             yield from (_filed(row) for row in rows)
-            if len(rows) < _PAGE:
+            if len(rows) < _LISTED_AT_ONCE:
                 return
             after = rows[-1].letter_id
 
