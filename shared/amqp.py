@@ -15,7 +15,7 @@ from kombu.exceptions import KombuError
 
 from shared.bus import UNREADABLE_HEADER, BrokerUnreachable, HeaderValue, Message
 from shared.errors import ConfigurationError
-from shared.topology import EXCHANGES, QUEUES
+from shared.topology import DEAD_EXCHANGE, EXCHANGES, QUEUES
 
 HEARTBEAT_S: Final = 10
 """A side that hears nothing for two of these gives the connection up: a frozen broker is noticed within 30 s."""
@@ -145,8 +145,10 @@ def declare_topology(connection: Connection) -> None:
     channel.close()
 
 
-def to_amqp(message: Message) -> Any:
-    """A persistent message of py-amqp."""
+def to_amqp(message: Message, sent_at: int) -> Any:
+    """A persistent message of py-amqp. Where it has no time it gets that of sending (seconds of the epoch), which tells
+    how long it has waited; a dead letter stays as it was.
+    """
     properties: dict[str, Any] = {
         "content_type": message.content_type,
         "delivery_mode": _PERSISTENT,
@@ -158,6 +160,8 @@ def to_amqp(message: Message) -> Any:
         properties["message_id"] = message.message_id
     if message.timestamp:
         properties["timestamp"] = int(message.timestamp.timestamp())
+    elif message.exchange != DEAD_EXCHANGE:
+        properties["timestamp"] = sent_at
     return amqp.Message(message.body, **properties)
 
 

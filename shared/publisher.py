@@ -6,8 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import structlog
@@ -17,7 +16,6 @@ from shared import meters
 from shared.amqp import HEARTBEAT_S, RECOVERABLE, close_connection, drain, drop_connection, open_connection, to_amqp
 from shared.bus import BrokerUnreachable, Message, Unroutable
 from shared.progress import moved
-from shared.topology import DEAD_EXCHANGE
 
 WINDOW_MESSAGES: Final = 500
 WINDOW_BYTES: Final = 16 * 1024 * 1024
@@ -95,12 +93,12 @@ class ConfirmingPublisher:
         connection = self._connection
         assert connection is not None
         began = time.monotonic()
-        now = datetime.now(UTC)
+        sent_at = int(time.time())
         with _corked(connection.connection.sock):
             for message in messages:
                 self._tag += 1
                 channel.basic_publish(
-                    to_amqp(_stamped(message, now)), message.exchange, message.routing_key, mandatory=message.mandatory
+                    to_amqp(message, sent_at), message.exchange, message.routing_key, mandatory=message.mandatory
                 )
         silent_until = time.monotonic() + self._patience_s
         while attempt.unconfirmed:
@@ -187,13 +185,6 @@ class ConfirmingPublisher:
         connection, self._connection, self._channel = self._connection, None, None
         if connection is not None:
             drop_connection(connection)
-
-
-def _stamped(message: Message, now: datetime) -> Message:
-    """With the time at which it is sent, which tells how long it has waited; a dead letter stays as it was."""
-    if message.timestamp is not None or message.exchange == DEAD_EXCHANGE:
-        return message
-    return replace(message, timestamp=now)
 
 
 @contextmanager
